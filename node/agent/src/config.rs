@@ -43,6 +43,8 @@ pub struct Config {
     pub fleet: String,
     /// The key that all nodes of the fleet share; `None` until one is configured or made.
     pub fleet_key: Option<FleetKey>,
+    /// A file with a join token, by which a node without members joins; read when it is needed.
+    pub join_token_file: Option<PathBuf>,
     /// Where the node's key, its state and its tasks' files are kept.
     pub data_dir: PathBuf,
     /// The unix socket of the API.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crdt_state::NodeId;
 use crdt_state::task::Run;
+use crdt_state::token::TokenEnd;
+use crdt_state::{NodeId, read};
 use gossip::Now;
 use node_core::{Edit, Edited, Event, Node, Refusal};
 use runtime::cgroup::ability::Ability;
@@ -45,6 +46,17 @@ pub struct Traffic {
     pub sent_bytes: u64,
     /// Received.
     pub received_bytes: u64,
+}
+
+/// Why a node does not belong to the fleet whose key it was given.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTakenOver {
+    /// The node does not answer.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The key cannot be kept.
+    #[error(transparent)]
+    Key(#[from] IdentityError),
 }
 
 /// Access to the node; clones reach the same one.
@@ -155,6 +167,18 @@ impl Handle {
         self.shared.transport.set_fleet_key(&key);
         *self.shared.fleet_key.lock().expect("nothing panics while it holds the key") = key;
         Ok(())
+    }
+
+    /// The same for a key that a member gave for a token. The tokens of the fleet of one that this
+    /// node was end: a copy of one would lead into the other fleet.
+    pub async fn take_over(&self, key: FleetKey) -> Result<(), NotTakenOver> {
+        let held = self.read(|node| read::tokens(node.replica())).await?;
+        for state in held.into_iter().filter(|state| state.end.is_none()) {
+            let end = Edit::EndToken { id: state.token.id, end: TokenEnd::Removed };
+            // A token that has ended meanwhile is no fault.
+            let _ = self.edit(end).await?;
+        }
+        Ok(self.set_fleet_key(key)?)
     }
 
     /// The nodes that were to be asked but do not answer, with the reason, by address or name.

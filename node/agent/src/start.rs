@@ -18,8 +18,10 @@ use super::peer_requests::PeerRequestHandler;
 use super::refused::Refused;
 use super::shared::Shared;
 use super::token_service::Tokens;
-use super::{Agent, ExitReason, collector, conditions, devices, memory, peer_clocks, run_use};
-use crate::config::Config;
+use super::{
+    Agent, ExitReason, collector, conditions, devices, memory, peer_clocks, run_use, token_join,
+};
+use crate::config::{Config, JoinAddr};
 use crate::store::{Store, StoreEvent, StoreWriter};
 use crate::transport::{ARRIVALS_MAX, Arrival, Transport, TransportConfig};
 
@@ -105,7 +107,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         networks.connect(commands.downgrade());
     }
     let (joins, join_inbox) = mpsc::channel(COMMANDS_MAX);
-    let names = opening.config.join.iter().cloned().chain(remembered).collect::<Vec<_>>();
+    let names = first_asked(&opening.config, remembered);
     let shared = Arc::new(Shared {
         config: opening.config,
         me,
@@ -152,10 +154,20 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
     Ok((handle, machine, sources))
 }
 
+/// The nodes that are asked first. A node that is to join by a token asks nobody before it has the key
+/// of the fleet.
+fn first_asked(config: &Config, remembered: Vec<JoinAddr>) -> Vec<JoinAddr> {
+    match remembered.is_empty() && token_join::is_wanted(config) {
+        true => Vec::new(),
+        false => config.join.iter().cloned().chain(remembered).collect(),
+    }
+}
+
 /// Begins what concerns other machines: those that want to join, and what members are asked.
 fn serve_members(handle: &Handle, background: &tokio::runtime::Handle) {
     let service = Tokens { handle: handle.downgrade(), background: background.clone() };
     handle.shared.transport.admit_joiners(Arc::new(service));
+    background.spawn(token_join::watch(handle.clone()));
     background.spawn(peer_clocks::watch(handle.downgrade()));
     background.spawn(run_use::watch(handle.downgrade()));
 }

@@ -20,7 +20,7 @@ use super::path_failures;
 use super::services::status as service_status;
 use super::snapshot::Snapshot;
 use super::wall_clock::wall_clock;
-use super::warnings::{clock_warning, disk_warning, unable};
+use super::warnings::{clock_warning, disk_warning, not_joined, unable};
 use super::{Api, tokens};
 use node_docker::edge::{
     Counters, EdgePath, NetworkHealth, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow,
@@ -68,6 +68,10 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
             .chain(unable(&snapshot))
             .chain(clock_warning(&snapshot))
             .chain(overused.into_iter().map(|(_, words)| words))
+            .chain(
+                not_joined(&api, &snapshot)
+                    .filter(|_| api.handle.config().join_token_file.is_some()),
+            )
             .collect(),
         networks: network_health(&api, &snapshot),
     }))

@@ -23,9 +23,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use super::{Api, Sent, swarm, tokens};
+use super::{Api, Sent, swarm};
+use node_agent::NotTakenOver;
 use node_agent::config::{AGENT_PORT, FleetKey, JoinAddr};
-use node_agent::identity::IdentityError;
 use node_agent::join_token::{self, TokenText};
 use node_agent::transport::DialFailure;
 use node_docker::read as read_body;
@@ -102,7 +102,8 @@ pub async fn join(State(api): State<Api>, body: Sent) -> Result<Json<JoinAnswer>
     let is_other = other.is_some() || is_token;
     let later = if met.is_empty() && is_other { Later::Forgotten } else { Later::Asked };
     if let (false, Some(key)) = (met.is_empty(), other) {
-        take_over(&api, key).await?;
+        let failed = |error: NotTakenOver| Failure::Unavailable(error.to_string());
+        api.handle.take_over(key).await.map_err(failed)?;
     }
     for (addr, outcome) in addrs.iter().zip(&outcomes) {
         if later == Later::Asked && !matches!(outcome, Outcome::Refused(_)) {
@@ -207,14 +208,6 @@ async fn show_token(
         outcomes.push(outcome);
     }
     (granted, outcomes)
-}
-
-/// Belongs to the fleet with this key from now on. The tokens of the fleet of one that it was end: a
-/// copy of one would lead into the other fleet.
-async fn take_over(api: &Api, key: FleetKey) -> Result<(), Failure> {
-    tokens::end_all(api).await?;
-    let failed = |error: IdentityError| Failure::Unavailable(error.to_string());
-    api.handle.set_fleet_key(key).map_err(failed)
 }
 
 /// May this node join another fleet?

@@ -11,7 +11,7 @@ use super::nodes::node_object;
 use super::snapshot::Snapshot;
 use super::swarm::fleet;
 use super::wall_clock::wall_clock;
-use super::warnings::{clock_warning, disk_warning, unable};
+use super::warnings::{clock_warning, disk_warning, not_joined, unable};
 use super::{Api, containers, tokens};
 use node_docker::system::{Component, Info, Peer, PlatformName, Plugins, SwarmInfo, VersionInfo};
 use node_docker::{API_VERSION, API_VERSION_MIN};
@@ -142,15 +142,7 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
 
 /// Warnings for operators: about this node's disk, and about nodes that could not be joined.
 fn warnings(api: &Api, snapshot: &Snapshot) -> Vec<String> {
-    let is_known = |addr: &String| {
-        snapshot.nodes.iter().any(|row| row.addr.is_some_and(|known| known.to_string() == *addr))
-    };
-    let refused = api.handle.refused().into_iter().filter(|(addr, _)| !is_known(addr));
-    let refused = refused.map(|(addr, why)| {
-        let (what, hint) = why.split_once('\n').unwrap_or((&why, ""));
-        let hint = if hint.is_empty() { "edgectl status" } else { hint.trim() };
-        format!("cannot join through {addr}: {what}; {hint}")
-    });
+    let refused = not_joined(api, snapshot);
     let rejected_peers = api.handle.rejected_peers().into_iter().map(|ip| {
         format!(
             "a machine at {ip} wants to join and has another fleet key; edgectl swarm join-token \

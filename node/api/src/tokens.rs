@@ -51,14 +51,6 @@ pub async fn rotate(api: &Api, role: TokenRole) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ends all tokens: of a node that leaves its own fleet of one for another.
-pub async fn end_all(api: &Api) -> Result<(), Failure> {
-    for state in all(api).await?.iter().filter(|state| state.end.is_none()) {
-        api.edit(Edit::EndToken { id: state.token.id, end: TokenEnd::Removed }).await?;
-    }
-    Ok(())
-}
-
 async fn make_standing(api: &Api, role: TokenRole) -> Result<String, Failure> {
     let text = TokenText::standing(&api.handle.fleet_key(), random()?.id());
     let request = TokenRequest::default();

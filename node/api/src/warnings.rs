@@ -27,3 +27,16 @@ pub fn clock_warning(snapshot: &Snapshot) -> Option<String> {
     let fault = snapshot.schedules.values().find_map(|schedule| schedule.fault)?;
     Some(fault.in_words())
 }
+
+/// Why nobody answers where this node was to join, for each address.
+pub fn not_joined(api: &Api, snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    let known: Vec<String> =
+        snapshot.nodes.iter().filter_map(|row| row.addr).map(|addr| addr.to_string()).collect();
+    let refused = api.handle.refused().into_iter().filter(move |(addr, _)| !known.contains(addr));
+    refused.map(|(addr, why)| {
+        let (what, hint) = why.split_once('\n').unwrap_or((&why, ""));
+        let hint = if hint.is_empty() { "edgectl status" } else { hint.trim() };
+        let word = if addr.starts_with('/') { "by" } else { "through" };
+        format!("cannot join {word} {addr}: {what}; {hint}")
+    })
+}

@@ -167,3 +167,31 @@ fn a_stolen_box_is_refused_by_all_and_comes_back_as_a_new_node_only() {
     joined(&machines.join(3, &machines.token(2, &["worker"]), 2));
     machines.until("it is a new node", || (1..=3).all(|number| machines.nodes(number) == 3));
 }
+
+#[test]
+fn a_machine_from_an_image_joins_by_the_token_in_a_file_as_soon_as_that_is_taken() {
+    let mut machines = Machines::start(139, 1);
+    let once = machines.token(1, &["--uses", "1"]);
+    for number in [2, 3] {
+        let file = machines.path(&format!("token-{number}"));
+        let mut agent = machines.agent(number);
+        agent.env("EDGECTL_JOIN", machines.address(1)).env("EDGECTL_JOIN_TOKEN_FILE", &file);
+        machines.agents.push(agent.spawn().expect("the agent starts"));
+        machines.until_it_answers(number);
+        machines.until("it says what it misses", || {
+            machines.edgectl(number, &["doctor"]).out.contains("the token cannot be read")
+        });
+        std::fs::write(file, &once).expect("written");
+    }
+    machines.until("one of the two is used up", || {
+        machines.nodes(1) == 2
+            && [2, 3].iter().any(|number| {
+                let said = |what: &[&str]| machines.edgectl(*number, what).out;
+                said(&["doctor"]).contains("is used up") && said(&["status"]).contains("is used up")
+            })
+    });
+    let late = if machines.nodes(2) == 1 { 2 } else { 3 };
+    let another = machines.token(1, &["worker"]);
+    std::fs::write(machines.path(&format!("token-{late}")), another).expect("written");
+    machines.until("it joins", || (1..=3).all(|number| machines.nodes(number) == 3));
+}

@@ -39,6 +39,7 @@ pub(super) enum Raw {
 pub(super) struct Draft {
     fleet: Option<String>,
     fleet_key: Option<FleetKey>,
+    join_token_file: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     socket: Option<PathBuf>,
     api: Option<SocketAddr>,
@@ -163,6 +164,7 @@ impl Draft {
                     .map_err(|why| given.bad(&path.display().to_string(), why))?;
                 self.fleet_key = Some(key);
             }
+            ConfigKey::JoinTokenFile => self.join_token_file = Some(given.path()?),
             ConfigKey::DataDir => self.data_dir = Some(given.path()?),
             ConfigKey::Socket => self.socket = Some(given.path()?),
             ConfigKey::Api => self.api = Some(api(&given)?),
@@ -206,6 +208,7 @@ impl Draft {
         Ok(Config {
             fleet: self.fleet.unwrap_or_else(|| "edge".to_owned()),
             fleet_key: self.fleet_key,
+            join_token_file: self.join_token_file,
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/edgectl")),
             socket: self.socket.unwrap_or_else(|| PathBuf::from("/run/edgectl/edgectl.sock")),
             api: self.api,

@@ -9,6 +9,8 @@ pub enum ConfigKey {
     FleetKey,
     /// A file that holds the fleet's key.
     FleetKeyFile,
+    /// A file that holds a join token.
+    JoinTokenFile,
     /// The data directory.
     DataDir,
     /// The API's unix socket.
@@ -66,10 +68,11 @@ pub(super) enum Scope {
 
 impl ConfigKey {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ConfigKey; 25] = [
+    pub const ALL: [ConfigKey; 26] = [
         ConfigKey::Fleet,
         ConfigKey::FleetKey,
         ConfigKey::FleetKeyFile,
+        ConfigKey::JoinTokenFile,
         ConfigKey::DataDir,
         ConfigKey::Socket,
         ConfigKey::Api,
@@ -100,6 +103,7 @@ impl ConfigKey {
             ConfigKey::Fleet => "fleet",
             ConfigKey::FleetKey => "fleet_key",
             ConfigKey::FleetKeyFile => "fleet_key_file",
+            ConfigKey::JoinTokenFile => "join_token_file",
             ConfigKey::DataDir => "data_dir",
             ConfigKey::Socket => "socket",
             ConfigKey::Api => "api",
@@ -131,6 +135,7 @@ impl ConfigKey {
             ConfigKey::Fleet => "fleet = \"shop-12\"",
             ConfigKey::FleetKey => "fleet_key = \"<64 hex digits, from: openssl rand -hex 32>\"",
             ConfigKey::FleetKeyFile => "fleet_key_file = \"/etc/edgectl/fleet.key\"",
+            ConfigKey::JoinTokenFile => "join_token_file = \"/etc/edgectl/join.token\"",
             ConfigKey::DataDir => "data_dir = \"/var/lib/edgectl\"",
             ConfigKey::Socket => "socket = \"/run/edgectl/edgectl.sock\"",
             ConfigKey::Api => "api = \"0.0.0.0:2376\"",

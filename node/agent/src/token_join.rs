@@ -1,0 +1,133 @@
+//! Joining by a token in a file, without anybody who types: a machine from an image, with the addresses
+//! of some members and `join_token_file` in its configuration.
+//!
+//! It is tried for as long as the node knows no other member, and told to whoever asks why it is alone.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crdt_state::read;
+
+use super::handle::{Handle, WeakHandle};
+use crate::config::{Config, JoinAddr};
+use crate::join_token::{self, TokenText};
+use crate::transport::JoinGrant;
+
+const RETRY_MIN: Duration = Duration::from_secs(2);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// How long a node that got the key waits until it looks whether it has members.
+const KNOWN_WAIT: Duration = Duration::from_secs(10);
+
+/// Is a node of this configuration to join by a token? A key in the configuration outlives a join.
+pub(super) fn is_wanted(config: &Config) -> bool {
+    config.fleet_key.is_none() && config.join_token_file.is_some() && !config.join.is_empty()
+}
+
+/// Tries until the node has a member.
+pub(super) async fn watch(handle: Handle) {
+    let Some(path) = handle.config().join_token_file.clone() else { return };
+    if !is_wanted(handle.config()) {
+        tracing::warn!("join_token_file has no effect beside fleet_key, or without join");
+        return;
+    }
+    let handle = {
+        // Whoever ends the agent need not wait for this.
+        let weak = handle.downgrade();
+        drop(handle);
+        weak
+    };
+    let mut wait = RETRY_MIN;
+    while let Some(pause) = attempt(&handle, &path, wait).await {
+        tokio::time::sleep(pause).await;
+        wait = (wait * 2).min(RETRY_MAX);
+    }
+}
+
+/// One round through all addresses. Returns how long to wait for the next; `None`: there is none.
+async fn attempt(handle: &WeakHandle, path: &Path, wait: Duration) -> Option<Duration> {
+    let agent = handle.upgrade()?;
+    if has_members(&agent).await? {
+        return None;
+    }
+    let refused = &agent.shared.refused;
+    let source = path.display().to_string();
+    let token = match read_token(path) {
+        Ok(token) => token,
+        Err(why) => {
+            refused.note(source, why);
+            return Some(wait);
+        }
+    };
+    refused.forget(source);
+    if is_ours(&agent, token.clone()).await? {
+        return None;
+    }
+    let names = agent.config().join.clone();
+    for name in &names {
+        match show(&agent, name, &token).await {
+            Ok(grant) => {
+                if let Err(error) = agent.take_over(grant.fleet_key).await {
+                    refused.note(name, error);
+                    return Some(wait);
+                }
+                tracing::info!("{name} let this node into the fleet {}", grant.fleet);
+                for name in names.clone() {
+                    refused.forget(&name);
+                    agent.join(name).await.ok()?;
+                }
+                return Some(KNOWN_WAIT);
+            }
+            Err(why) => {
+                if wait == RETRY_MIN {
+                    tracing::warn!("cannot join through {name}: {why}\n  it is tried again");
+                }
+                refused.note(name, why);
+            }
+        }
+    }
+    Some(wait)
+}
+
+/// Members are remembered from one start to the next.
+async fn has_members(agent: &Handle) -> Option<bool> {
+    let found = agent.read(|node| {
+        let all = read::nodes(node.replica());
+        let is_there = |other: &read::NodeView| !other.evicted && other.id != node.me();
+        all.iter().any(is_there) || node.gossip().members().next().is_some()
+    });
+    found.await.ok()
+}
+
+/// Is the token of the fleet of this node? All nodes may have one configuration, and the first of them
+/// made the token.
+async fn is_ours(agent: &Handle, token: TokenText) -> Option<bool> {
+    let key = agent.fleet_key();
+    let held = agent.read(move |node| {
+        let held = read::token(node.replica(), token.id());
+        held.is_some_and(|state| {
+            join_token::is_of(&state, &key) && state.token.verifier == token.verifier()
+        })
+    });
+    held.await.ok()
+}
+
+fn read_token(path: &Path) -> Result<TokenText, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("the token cannot be read: {error}\n  it is tried again"))?;
+    let parsed = text.lines().next().unwrap_or_default().parse::<TokenText>();
+    parsed.map_err(|bad| format!("{bad}\n  edgectl swarm join-token -q, on a member, prints one"))
+}
+
+/// Shows the token to every address of a name, until one takes it.
+async fn show(agent: &Handle, name: &JoinAddr, token: &TokenText) -> Result<JoinGrant, String> {
+    let addrs = agent.look_up(name).await.map_err(|why| why.to_string())?;
+    let mut last = "it has no address".to_owned();
+    for addr in addrs.into_iter().filter(|addr| *addr != agent.local_addr()) {
+        match agent.join_by_token(addr, token).await {
+            Ok((_, grant)) => return Ok(grant),
+            Err(why) => last = why.to_string(),
+        }
+    }
+    Err(last)
+}
