@@ -8,15 +8,13 @@ use std::path::PathBuf;
 
 use crdt_state::spec::Labels;
 use gossip::{Profile, Rumours};
+use runtime::OciRuntime;
 use runtime::image::mirror::{Host as MirrorHost, MirrorEntry};
-
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::error::{ConfigError, SettingSource};
 use super::fleet_key::FleetKey;
 use super::key::ConfigKey;
-use runtime::OciRuntime;
-
 use super::{AGENT_PORT, Config, DeviceKind, GenericResources, ImageFetch, JoinAddr};
 
 /// A value as its source gives it.
