@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: measures the promised numbers from outside.
 //!
-//! `fleet`, `containers`, `docker` and `overlay` run real agents of the release build; `membership` runs the simulator
+//! `fleet`, `containers`, `docker`, `trust` and `overlay` run real agents of the release build; `membership` runs the simulator
 //! under virtual time, `placement` the planner alone, as optimised as in an agent, and then a rolling
 //! update on real ones. Each prints a table for people, or one JSON object. A figure that misses its
 //! limit is marked but is not an error; a figure that cannot be measured is an error.
@@ -14,6 +14,7 @@ mod overlay;
 mod process;
 mod rolling;
 mod swarm;
+mod trust;
 
 use crate::{chaos, step::succeed};
 use anyhow::{Context, Result, ensure};
@@ -31,6 +32,8 @@ pub enum BenchCommand {
     Docker(Output),
     /// Networks of five nodes: throughput, names, what clients notice; needs root (about 7 minutes)
     Overlay(overlay::OverlayArgs),
+    /// Joining by a token, and a fleet under wrong tokens (about a minute)
+    Trust(Output),
     /// The membership protocol in the simulator: joins, verdicts, heals
     Membership(Output),
     /// Plans of 100,000 tasks on 1,000 nodes: time, balance, moves; and a rolling update on five agents
@@ -60,6 +63,11 @@ pub fn run(command: &BenchCommand) -> Result<()> {
         }
         BenchCommand::Docker(output) => {
             let figures = docker::measure()?;
+            print!("{}", if output.json { figures.json() } else { figures.table() });
+            Ok(())
+        }
+        BenchCommand::Trust(output) => {
+            let figures = trust::measure()?;
             print!("{}", if output.json { figures.json() } else { figures.table() });
             Ok(())
         }
