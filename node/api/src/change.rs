@@ -1,6 +1,8 @@
 //! A change that a request asks for: carried out, carried out if it does what was expected, or only
 //! tried.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, Request};
 use axum::http::Method;
 use axum::http::request::Parts;
@@ -116,7 +118,7 @@ pub fn take_prefix(mut request: Request) -> Request {
 fn shown(run: &node_core::DryRun) -> DryRun {
     let (of, action, changes) = match &run.concerned {
         Concerned::Service { before, after } => {
-            let spec = |service: &Option<Box<_>>| service.as_deref().map(ServiceSpec::of);
+            let spec = |service: &Option<Arc<_>>| service.as_deref().map(ServiceSpec::of);
             let (before, after) = (spec(before), spec(after));
             let action = match (&before, &after) {
                 (None, _) => "create",

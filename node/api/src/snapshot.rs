@@ -37,7 +37,7 @@ pub struct Snapshot {
     /// The settings of the fleet.
     pub fleet: FleetSettings,
     /// The living services.
-    pub services: Vec<Service>,
+    pub services: Vec<Arc<Service>>,
     /// Their tasks: as their owners report them, and slots without an owner.
     pub tasks: Vec<TaskView>,
     /// The members, present and past.
@@ -98,7 +98,7 @@ impl Snapshot {
         Snapshot {
             me: node.me(),
             fleet: report.fleet(),
-            services: node.services().cloned().collect(),
+            services: node.shared_services().cloned().collect(),
             tasks: report.tasks(),
             running: node.services().map(|service| (service.id, report.running(service))).collect(),
             jobs: node.services().filter_map(|s| Some((s.id, report.job(s)?))).collect(),
@@ -138,13 +138,14 @@ impl Snapshot {
     /// The other services that have the same name as this one.
     pub fn namesakes(&self, service: &Service) -> impl Iterator<Item = &Service> {
         let is_other = |other: &&Service| other.name == service.name && other.id != service.id;
-        self.services.iter().filter(is_other)
+        self.services.iter().map(Arc::as_ref).filter(is_other)
     }
 
     /// The services, without those that are containers made by hand: Docker's clients know these as
     /// containers only.
     pub fn shown_services(&self) -> impl Iterator<Item = &Service> + Clone {
-        self.services.iter().filter(|service| !service.template.is_standalone())
+        let all = self.services.iter().map(Arc::as_ref);
+        all.filter(|service| !service.template.is_standalone())
     }
 
     /// Is it a container that was made by hand?
@@ -195,7 +196,7 @@ impl Snapshot {
 
     /// A service by its id.
     pub fn service_of(&self, id: ServiceId) -> Option<&Service> {
-        self.services.iter().find(|service| service.id == id)
+        self.services.iter().map(Arc::as_ref).find(|service| service.id == id)
     }
 
     /// The name of an image of the fleet.

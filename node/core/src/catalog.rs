@@ -4,6 +4,7 @@
 //! that this version cannot decode are absent here and stay in the replica.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crdt_state::autoscale::ScalingReports;
 use crdt_state::condition::NodeConditions;
@@ -133,7 +134,7 @@ pub struct Catalog {
     /// The settings of the fleet.
     pub fleet: FleetSettings,
     /// Living services.
-    pub services: BTreeMap<ServiceId, Service>,
+    pub services: BTreeMap<ServiceId, Arc<Service>>,
     /// Nodes, members or not.
     pub nodes: BTreeMap<NodeId, NodeEntry>,
     /// The task records of the owners, per service.
@@ -207,7 +208,7 @@ impl Catalog {
                 if key.kind == Kind::NETWORK {
                     // Whether it is encrypted decides where their tasks may run.
                     let id = NetworkId(key.id);
-                    let is_on = |s: &&Service| s.networks.iter().any(|a| a.network == id);
+                    let is_on = |s: &&Arc<Service>| s.networks.iter().any(|a| a.network == id);
                     let on_it = self.services.values().filter(is_on);
                     touched.services.extend(on_it.map(|service| service.id));
                 }
@@ -228,7 +229,7 @@ impl Catalog {
     fn update_service(&mut self, replica: &Replica, id: ServiceId, touched: &mut Touched) {
         touched.services.insert(id);
         let before = self.services.remove(&id);
-        let after = Service::read(replica, id);
+        let after = Service::read(replica, id).map(Arc::new);
         let age = |service: &Service| (service.created, service.id);
         let is_same =
             before.as_ref().map(|s| (age(s), &s.name)) == after.as_ref().map(|s| (age(s), &s.name));
@@ -248,7 +249,7 @@ impl Catalog {
                 named.insert(age(service));
             }
         }
-        let (asked, asks) = (before.as_ref().map(Asked::of), after.as_ref().map(Asked::of));
+        let (asked, asks) = (before.as_deref().map(Asked::of), after.as_deref().map(Asked::of));
         if asked != asks {
             let both = asked.into_iter().chain(asks);
             touched.asked.extend(both.flat_map(|asked| asked.networks.into_keys()));
@@ -328,10 +329,15 @@ impl Catalog {
         description.map(|description| description.hostname.clone()).unwrap_or_default()
     }
 
+    /// A living service.
+    pub fn service(&self, id: ServiceId) -> Option<&Service> {
+        self.services.get(&id).map(Arc::as_ref)
+    }
+
     /// The service that owns a name.
     pub fn named(&self, name: &str) -> Option<&Service> {
         let (_, id) = self.by_name.get(name)?.first()?;
-        self.services.get(id)
+        self.service(*id)
     }
 
     /// Does the service own its name? Of two services that were created with one name on two sides

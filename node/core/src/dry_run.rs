@@ -5,6 +5,7 @@
 //! count. It never writes a record, and starts and stops nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crdt_state::node::Availability;
 use crdt_state::service::Service;
@@ -67,9 +68,9 @@ pub enum Concerned {
     /// A service; `None` where it does not exist.
     Service {
         /// As it is.
-        before: Option<Box<Service>>,
+        before: Option<Arc<Service>>,
         /// As it would be.
-        after: Option<Box<Service>>,
+        after: Option<Arc<Service>>,
     },
     /// What operators set on a node.
     Node {
@@ -173,8 +174,7 @@ impl NodeReport<'_> {
     }
 
     fn concerned(&self, edit: &Edit, edited: Edited, after: &NodeReport<'_>) -> Concerned {
-        let service =
-            |report: &NodeReport<'_>, id| report.catalog().services.get(&id).cloned().map(Box::new);
+        let service = |report: &NodeReport<'_>, id| report.catalog().services.get(&id).cloned();
         let node = |report: &NodeReport<'_>, id| {
             let entry = report.catalog().nodes.get(&id);
             entry.map_or_else(NodeSettings::default, |entry| NodeSettings {

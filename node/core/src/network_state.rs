@@ -134,7 +134,7 @@ impl NetworkState {
         networks.extend(self.links.keys().filter(|id| !self.given.contains_key(id)));
         for id in outdated {
             let before = self.services.get(id).and_then(|service| service.asked.as_ref());
-            let after = catalog.services.get(id).map(Asked::of);
+            let after = catalog.services.get(id).map(|service| Asked::of(service));
             if before != after.as_ref() {
                 let both = before.into_iter().chain(&after);
                 networks.extend(both.flat_map(|asked| asked.networks.keys().copied()));

@@ -8,6 +8,7 @@
 //! that its plan depends on changed; [`plan`](mod@crate::plan) itself is a pure function of the view.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
@@ -199,7 +200,7 @@ impl Planner {
         let has = |id: &ServiceId| self.catalog.services.get(id).map(|s| s.name.as_str());
         let names: BTreeSet<&str> =
             ids.iter().flat_map(|id| had(id).into_iter().chain(has(id))).collect();
-        let depends = |service: &&Service| {
+        let depends = |service: &&Arc<Service>| {
             let mut on = service.relations.depends_on.services.iter();
             on.any(|name| names.contains(name.as_str()))
         };

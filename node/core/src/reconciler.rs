@@ -90,7 +90,7 @@ impl Reconciler {
 
     /// The runtime reported what happened to a run.
     pub fn handle_run(&mut self, time: StepTime, run: Run, event: RunEvent, catalog: &Catalog) {
-        let service = self.tasks.slot_of(run).and_then(|(id, _)| catalog.services.get(&id));
+        let service = self.tasks.slot_of(run).and_then(|(id, _)| catalog.service(id));
         self.tasks.handle_run(time, run, event, service);
     }
 
@@ -103,12 +103,12 @@ impl Reconciler {
     /// Starts what is due, and orders again the stops that were not answered.
     pub fn handle_due(&mut self, time: StepTime, planner: &Planner) {
         self.hold_back(time.now, planner);
-        self.tasks.handle_due(time, |id| planner.catalog().services.get(&id));
+        self.tasks.handle_due(time, |id| planner.catalog().service(id));
     }
 
     /// Stops a task that lost a device. That of a service which cannot be read goes on.
     pub fn stop_lost(&mut self, time: StepTime, task: TaskId, why: String, catalog: &Catalog) {
-        let service = self.tasks.service_of(task).and_then(|id| catalog.services.get(&id));
+        let service = self.tasks.service_of(task).and_then(|id| catalog.service(id));
         if let Some(service) = service {
             self.tasks.stop_lost(time, task, why, service);
         }
@@ -238,7 +238,7 @@ impl Reconciler {
     /// Returns when the next slot of the service may take its turn in a rollout.
     fn reconcile_slots(&mut self, time: StepTime, planner: &Planner, id: ServiceId) -> Now {
         let (plan, catalog) = (planner.plan(), planner.catalog());
-        let service = catalog.services.get(&id);
+        let service = catalog.service(id);
         let mut next_turn = Now::NEVER;
         let waits = dependencies::waits_for(planner, id).is_some();
         let beside = service.and_then(|service| planner.beside(time.now, service));
@@ -340,7 +340,7 @@ impl Reconciler {
             let called = replica.life(&RecordKey::service(service)).map(Life::into_name);
             let of = task_events::SlotService {
                 name: called.as_deref(),
-                service: catalog.services.get(&service),
+                service: catalog.service(service),
             };
             self.completions.note(of.service, record.as_ref());
             events.extend(task_events::between(before.as_ref(), record.as_ref(), of, wall_ms));

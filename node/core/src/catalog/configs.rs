@@ -1,6 +1,7 @@
 //! Configs as the node reads them: what operators wrote, and whose data is here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crdt_state::config::ConfigSpec;
 use crdt_state::read::{self, Config};
@@ -115,7 +116,7 @@ impl Catalog {
         touched: &mut Touched,
     ) {
         let Some(id) = self.configs.update(replica, key) else { return };
-        let names = |service: &&Service| {
+        let names = |service: &&Arc<Service>| {
             let good = service.last_good.as_ref().map(|(_, template)| template);
             let templates = [Some(&service.template), good].into_iter().flatten();
             templates.flat_map(|t| &t.extension.configs).any(|file| file.config == id)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crdt_state::network::{Block, NodeNetworks, NodeTunnel, PickedPorts, SlotAddresses};
 use crdt_state::read::{self, Network};
@@ -196,7 +197,7 @@ impl NetworkCatalog {
     /// has none.
     pub fn virtual_addresses(
         &self,
-        services: &BTreeMap<ServiceId, Service>,
+        services: &BTreeMap<ServiceId, Arc<Service>>,
         network: NetworkId,
     ) -> BTreeMap<ServiceId, Vec<IpAddr>> {
         let Some(settled) = self.settled.get(&network) else { return BTreeMap::new() };

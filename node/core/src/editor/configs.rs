@@ -5,6 +5,7 @@
 //! later edit of a config, when nobody is silent who could have written such a service.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crdt_state::config::{ConfigFile, ConfigPart, ConfigSpec, PART_BYTES};
 use crdt_state::service::Service;
@@ -61,7 +62,8 @@ impl Editor<'_> {
     pub(super) fn remove_config(&mut self, id: ConfigId) -> Result<Edited, Refusal> {
         let held = self.catalog().configs.configs.get(&id);
         let name = held.ok_or_else(|| BadConfig::Missing(id.to_string()))?.name.clone();
-        let names = |service: &&Service| files(&service.template).any(|file| file.config == id);
+        let names =
+            |service: &&Arc<Service>| files(&service.template).any(|file| file.config == id);
         let users = self.catalog().services.values().filter(names);
         let mut services: Vec<String> = users.map(|service| service.name.clone()).collect();
         services.sort();
@@ -111,7 +113,8 @@ impl Editor<'_> {
         if self.replica.unfit().any(|(key, ..)| key.kind == Kind::SERVICE) {
             return;
         }
-        let needed: BTreeSet<ConfigId> = catalog.services.values().flat_map(named_by).collect();
+        let needed: BTreeSet<ConfigId> =
+            catalog.services.values().flat_map(|service| named_by(service)).collect();
         let is_needless = |id: &&ConfigId| !needed.contains(id);
         let parts = catalog.configs.removed_data().filter(|(id, _)| is_needless(&id));
         let parts: Vec<(ConfigId, u16)> = parts.collect();

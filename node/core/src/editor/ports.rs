@@ -1,6 +1,7 @@
 //! Published ports of a service: numbers that are free, and a number for each that is left open.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crdt_state::ServiceId;
 use crdt_state::network::PickedPorts;
@@ -23,7 +24,7 @@ impl Editor<'_> {
     ) -> Result<Endpoint, Refusal> {
         let asked = &spec.endpoint;
         let services = self.catalog().services.values();
-        let others: Vec<&Service> = services.filter(|service| service.id != id).collect();
+        let others: Vec<&Arc<Service>> = services.filter(|service| service.id != id).collect();
         let mut taken: BTreeSet<(String, u16)> = BTreeSet::new();
         for port in others.iter().flat_map(|other| &other.endpoint.ports).chain(&asked.ports) {
             taken.insert((port.protocol.clone(), port.published));

@@ -3,6 +3,7 @@
 //! What was there before the edit is not asked: another operator may have removed a service since.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crdt_state::relation::Relations;
 use crdt_state::service::Service;
@@ -57,7 +58,7 @@ impl Editor<'_> {
         let needed = names
             .filter_map(|name| self.catalog().named(name))
             .map(|other| ((&spec.name, own), (&other.name, other.placement.priority)));
-        let needs_it = |other: &&Service| {
+        let needs_it = |other: &&Arc<Service>| {
             let names = &other.relations.depends_on.services;
             held.is_some_and(|held| names.contains(&held.name) && other.id != held.id)
         };

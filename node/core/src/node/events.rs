@@ -50,7 +50,9 @@ impl Node {
     pub(super) fn told(&self, key: RecordKey) -> Option<Told> {
         let catalog = self.planner.catalog();
         match key.kind {
-            Kind::SERVICE => catalog.services.get(&ServiceId(key.id)).map(Told::service),
+            Kind::SERVICE => {
+                catalog.services.get(&ServiceId(key.id)).map(|service| Told::service(service))
+            }
             Kind::NETWORK => catalog.networks.networks.get(&NetworkId(key.id)).map(|network| {
                 let subject = Subject::Network { id: network.id, name: network.name.clone() };
                 Told { subject, version: network.version, facts: Vec::new() }

@@ -1,5 +1,7 @@
 //! What can be read of a node.
 
+use std::sync::Arc;
+
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Life};
@@ -44,12 +46,17 @@ impl Node {
 
     /// Living services, by id.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
+        self.shared_services().map(Arc::as_ref)
+    }
+
+    /// The same, to be kept without a copy.
+    pub fn shared_services(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.planner.catalog().services.values()
     }
 
     /// One living service.
     pub fn service(&self, id: ServiceId) -> Option<&Service> {
-        self.planner.catalog().services.get(&id)
+        self.planner.catalog().service(id)
     }
 
     /// The host name of a node; empty if the node has not reported it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crdt_state::network::PickedPorts;
 use crdt_state::read::Network;
@@ -82,7 +83,7 @@ impl Node {
         let catalog = self.catalog();
         let mut found = Vec::new();
         let mut holders = BTreeMap::new();
-        let mut services: Vec<&Service> = catalog.services.values().collect();
+        let mut services: Vec<&Arc<Service>> = catalog.services.values().collect();
         services.sort_unstable_by_key(|service| (service.created, service.id));
         for service in services {
             let (key, name) = (RecordKey::service(service.id), service.name.clone());

@@ -50,7 +50,7 @@ impl NodeReport<'_> {
 
     /// The services that have a task on the node which mounts the volume.
     fn services_that_mount(&self, node: NodeId, name: &str) -> Vec<String> {
-        let mounts = |service: &&crdt_state::service::Service| {
+        let mounts = |service: &&std::sync::Arc<crdt_state::service::Service>| {
             let Some(view) = self.view().services.get(&service.id) else { return false };
             let said = self.catalog().tasks.get(&service.id).into_iter().flatten();
             let mut here = said.filter(|((_, owner), record)| {

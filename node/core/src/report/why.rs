@@ -192,7 +192,7 @@ impl NodeReport<'_> {
         let plan = self.plan().services.get(&service.id);
         let taker = plan.into_iter().flat_map(|plan| plan.slots.values()).find_map(|placed| {
             let Placed::Nowhere(Unplaced::Preempted(by)) = placed else { return None };
-            self.catalog().services.get(by)
+            self.catalog().service(*by)
         });
         let above = |taker: &Service| {
             let priority = taker.placement.priority.saturating_add(1);
