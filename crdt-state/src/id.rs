@@ -92,6 +92,10 @@ id_type!(
     ClientId
 );
 id_type!(
+    /// A secret. Creating the same name again makes a new id.
+    SecretId
+);
+id_type!(
     /// A task: the hash of service, slot, node and version of the template, see [`TaskId::of`].
     TaskId
 );

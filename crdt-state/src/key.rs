@@ -39,6 +39,9 @@ impl Kind {
     pub const STACK: Kind = Kind(0x0c);
     /// A certificate that a client of the API was given. Shared; the id is a hash of it.
     pub const CLIENT: Kind = Kind(0x10);
+    /// A part of a secret's sealed data. Shared; the id is a hash of the secret and the number of
+    /// the part.
+    pub const SECRET_PART: Kind = Kind(0x0d);
     /// A node's own description. Owned; the id is the node's.
     pub const NODE: Kind = Kind(0x81);
     /// A node's report of its tasks in one slot of one service. Owned.
@@ -74,6 +77,9 @@ impl Kind {
 
     /// A node's report of the join tokens that it took from joiners. Owned; the id is the node's.
     pub const TOKEN_USES: Kind = Kind(0x91);
+
+    /// The keys of one secret that a node wrapped for others and itself. Owned.
+    pub const SECRET_KEYS: Kind = Kind(0x90);
 
     /// Does one node alone write records of this kind?
     pub fn is_owned(self) -> bool {

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::autoscale::{Autoscale, ScalingReports};
 use crate::client::ClientRole;
 use crate::condition::NodeConditions;
-use crate::config::{ConfigPart, ConfigSpec};
+use crate::file::{FileClass, FilePart};
 use crate::fleet::TaskHistory;
 use crate::handover::Handovers;
 use crate::image::ImageFact;
@@ -41,8 +41,8 @@ use crate::wire;
 
 mod autoscale;
 mod clients;
-mod configs;
 mod extensions;
+mod files;
 mod fleet;
 mod jobs;
 mod networks;
@@ -56,7 +56,7 @@ mod tokens;
 
 pub use autoscale::SCALED_SERVICES_MAX;
 pub use clients::CLIENT_NAME_CHARS_MAX;
-pub use configs::{CONFIG_FILES_MAX, CONFIG_NAME_CHARS_MAX};
+pub use files::{FILE_NAME_CHARS_MAX, FILES_MAX};
 pub use placement::PREFERENCES_MAX;
 
 /// The most replicas of one service, and the highest number of a slot: the planner's budget is
@@ -176,9 +176,12 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
     match (kind, facet) {
         (Kind::SERVICE, Facet::LIFE) => check_service_name(&read("the life", value)?),
         (Kind::NETWORK, Facet::LIFE) => check_service_name(&read("the life", value)?),
-        (Kind::CONFIG, Facet::LIFE) => configs::check_name(&read("the life", value)?),
-        (Kind::CONFIG, Facet::CONFIG) => fit::<ConfigSpec>("the config", value),
-        (Kind::CONFIG_PART, Facet::CONFIG_PART) => fit::<ConfigPart>("a part of the data", value),
+        (Kind::CONFIG | Kind::SECRET, Facet::LIFE) => files::check_name(&read("the life", value)?),
+        (Kind::CONFIG, Facet::FILE) => files::check_spec(FileClass::Config, value),
+        (Kind::SECRET, Facet::FILE) => files::check_spec(FileClass::Secret, value),
+        (Kind::CONFIG_PART | Kind::SECRET_PART, Facet::FILE_PART) => {
+            fit::<FilePart>("a part of the data", value)
+        }
         (Kind::NETWORK, Facet::NETWORK) => fit::<NetworkSpec>("the network", value),
         (Kind::SERVICE, Facet::NETWORKS | Facet::PREVIOUS_NETWORKS) => {
             fit::<Attachments>("the networks", value)
@@ -213,9 +216,10 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
             read::<SlotOrder>("the order of its slots", value).map(|_| ())
         }
         (Kind::SERVICE, Facet::ENDPOINT) => fit::<Endpoint>("the endpoint", value),
-        (Kind::SERVICE | Kind::NETWORK | Kind::CONFIG | Kind::NODE_SETTINGS, Facet::LABELS) => {
-            read::<Labels>("the labels", value).map(|_| ())
-        }
+        (
+            Kind::SERVICE | Kind::NETWORK | Kind::CONFIG | Kind::SECRET | Kind::NODE_SETTINGS,
+            Facet::LABELS,
+        ) => read::<Labels>("the labels", value).map(|_| ()),
         (Kind::NODE_SETTINGS, Facet::AVAILABILITY) => {
             read::<Availability>("the availability", value).map(|_| ())
         }
@@ -282,6 +286,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
         }
         Kind::COMPLETIONS => jobs::check(record, value),
         Kind::SCHEDULED_RUNS => jobs::check_runs(record, value),
+        Kind::SECRET_KEYS => files::check_keys(record, value),
         _ => Ok(()),
     }
 }

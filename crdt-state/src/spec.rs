@@ -85,10 +85,10 @@ impl Facet {
     pub const AUTOSCALE: Facet = Facet(27);
     /// In which order its slots start: [`crate::relation::SlotOrder`].
     pub const SLOT_ORDER: Facet = Facet(28);
-    /// What the data of a config is: [`crate::config::ConfigSpec`].
-    pub const CONFIG: Facet = Facet(29);
-    /// A part of a config's data: [`crate::config::ConfigPart`].
-    pub const CONFIG_PART: Facet = Facet(30);
+    /// What the data of a config or a secret is: [`crate::file::FileSpec`].
+    pub const FILE: Facet = Facet(29);
+    /// A part of that data: [`crate::file::FilePart`].
+    pub const FILE_PART: Facet = Facet(30);
     /// The version of a stack's file that counts: [`crate::stack::StackFile`].
     pub const STACK: Facet = Facet(31);
     /// A join token: [`crate::token::JoinToken`].

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crdt_state::config::{CONFIG_BYTES_MAX, ConfigPart, ConfigSpec, PART_BYTES};
-use crdt_state::read::{Config, config_data};
+use crdt_state::file::{CONFIG_BYTES_MAX, FilePart, FileSpec, PART_BYTES};
+use crdt_state::read::{FleetFile, file_data};
 use crdt_state::signature::{HashSigner, HashVerifier, Signer};
 use crdt_state::spec::{Facet, Life};
-use crdt_state::{ConfigId, NodeId, RecordKey, Replica, StoreId, Writer};
+use crdt_state::{ConfigId, FileId, NodeId, RecordKey, Replica, StoreId, Writer};
 
-const ID: ConfigId = ConfigId([1; 16]);
+const ID: FileId = FileId::Config(ConfigId([1; 16]));
 
 fn replica(seed: u64) -> Replica {
     let signer = HashSigner::from_seed(seed);
@@ -17,18 +17,18 @@ fn replica(seed: u64) -> Replica {
 }
 
 fn write(replica: &mut Replica, data: &[u8]) {
-    let key = RecordKey::config(ID);
+    let key = RecordKey::file(ID);
     let life = Life::Present { name: "app.conf".into(), created: replica.next_stamp() };
     replica.edit(key, Facet::LIFE, &life, 0);
-    replica.edit(key, Facet::CONFIG, &ConfigSpec::of(data), 0);
+    replica.edit(key, Facet::FILE, &FileSpec::of(data), 0);
     for (number, data) in (0..).zip(data.chunks(PART_BYTES)) {
         write_part(replica, number, data);
     }
 }
 
 fn write_part(replica: &mut Replica, number: u16, data: &[u8]) {
-    let part = ConfigPart { config: ID, number, data: data.to_vec() };
-    replica.edit(RecordKey::config_part(ID, number), Facet::CONFIG_PART, &part, 0);
+    let part = FilePart { file: ID.bytes(), number, data: data.to_vec() };
+    replica.edit(RecordKey::file_part(ID, number), Facet::FILE_PART, &part, 0);
 }
 
 #[test]
@@ -36,18 +36,18 @@ fn data_is_read_when_all_of_it_is_here() {
     let data: Vec<u8> = (0..CONFIG_BYTES_MAX).map(|at| (at % 251) as u8).collect();
     let mut writer = replica(1);
     write(&mut writer, &data);
-    assert_eq!(config_data(&writer, ID).as_ref(), Some(&data));
+    assert_eq!(file_data(&writer, ID).as_ref(), Some(&data));
 
     let mut reader = replica(2);
     let keys: Vec<RecordKey> = writer.drain_changed().into_iter().collect();
     assert_eq!(keys.len(), 17);
     for key in keys {
-        assert_eq!(config_data(&reader, ID), None, "something is missing");
+        assert_eq!(file_data(&reader, ID), None, "something is missing");
         reader.merge(&writer.delta([key]));
     }
-    assert_eq!(config_data(&reader, ID), Some(data));
-    assert_eq!(Config::read(&reader, ID), Config::read(&writer, ID));
-    assert_eq!(Config::read(&reader, ID).map(|config| config.name), Some("app.conf".to_owned()));
+    assert_eq!(file_data(&reader, ID), Some(data));
+    assert_eq!(FleetFile::read(&reader, ID), FleetFile::read(&writer, ID));
+    assert_eq!(FleetFile::read(&reader, ID).map(|config| config.name), Some("app.conf".to_owned()));
 }
 
 #[test]
@@ -55,18 +55,18 @@ fn other_data_than_what_was_written_is_not_read() {
     let mut replica = replica(1);
     write(&mut replica, b"level=7");
     write_part(&mut replica, 0, b"level=8");
-    assert_eq!(config_data(&replica, ID), None);
+    assert_eq!(file_data(&replica, ID), None);
     write_part(&mut replica, 0, b"level=7");
-    assert_eq!(config_data(&replica, ID), Some(b"level=7".to_vec()));
+    assert_eq!(file_data(&replica, ID), Some(b"level=7".to_vec()));
 }
 
 #[test]
 fn data_is_read_after_the_removal_until_its_parts_are_emptied() {
     let mut replica = replica(1);
     write(&mut replica, b"level=7");
-    replica.remove(RecordKey::config(ID), 0).expect("it is there");
-    assert_eq!(Config::read(&replica, ID), None);
-    assert_eq!(config_data(&replica, ID), Some(b"level=7".to_vec()));
+    replica.remove(RecordKey::file(ID), 0).expect("it is there");
+    assert_eq!(FleetFile::read(&replica, ID), None);
+    assert_eq!(file_data(&replica, ID), Some(b"level=7".to_vec()));
     write_part(&mut replica, 0, b"");
-    assert_eq!(config_data(&replica, ID), None);
+    assert_eq!(file_data(&replica, ID), None);
 }

@@ -22,6 +22,8 @@ mod recorded;
 mod registry;
 #[path = "docker_api/rollouts.rs"]
 mod rollouts;
+#[path = "docker_api/secrets.rs"]
+mod secrets;
 #[path = "docker_api/stacks.rs"]
 mod stacks;
 #[path = "lab/test_lab.rs"]
@@ -108,7 +110,7 @@ fn every_refusal_has_its_status_and_says_what_to_type() {
         (fleet.get(1, "/services/talk/logs"), 400, "at least one stream"),
         (fleet.get(1, "/nothing"), 404, "page not found"),
         (fleet.ask(1, "POST", "/build", ""), 501, "buildah bud"),
-        (fleet.ask(1, "POST", "/secrets/create", "{}"), 501, "secrets come later"),
+        (fleet.ask(1, "POST", "/secrets/create", "{}"), 400, "invalid name"),
         (fleet.get(1, "/secrets/key"), 404, "secret key not found"),
         (fleet.get(1, "/secrets?filters=%7B%22x%22:%5B%5D%7D"), 400, "invalid filter 'x'"),
         (fleet.get(1, "/containers/nothing/json"), 404, "No such container: nothing"),
@@ -171,10 +173,12 @@ fn dockers_own_client_drives_the_fleet() {
         return;
     }
     let fleet = Fleet::start(85, 2);
+    let large = fleet.dir().join("large").display().to_string();
+    std::fs::write(&large, vec![b'x'; 600_000]).expect("written");
     for _ in 0..12 {
-        let refused = fleet.docker(1, &["secret", "create", "key", "/bin/sh"]);
+        let refused = fleet.docker(1, &["secret", "create", "key", &large]);
         let words = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(words.contains("secrets come later"), "its reason is lost: {words}");
+        assert!(words.contains("less than 512000 bytes"), "its reason is lost: {words}");
     }
     let run = |arguments: &[&str]| {
         let output = fleet.docker(2, arguments);

@@ -10,6 +10,7 @@ pub mod copy;
 pub mod driver;
 pub mod exec;
 pub mod files;
+mod fleet_files;
 pub mod image;
 pub mod logs;
 pub mod monitor;
@@ -19,6 +20,7 @@ pub mod process;
 mod refusal;
 pub mod run_dir;
 pub mod run_request;
+mod secret_files;
 pub mod signal;
 mod tar_entries;
 mod tree;
@@ -27,11 +29,9 @@ pub mod volume;
 
 pub use driver::{Driver, RUN_EVENTS_MAX, RunEvents};
 pub use exec::enter_main;
+pub use fleet_files::{FileData, ReadFiles};
 pub use monitor::monitor_main;
 pub use oci::{ContainerOrder, OciRuntime};
 pub use process::prepare::{Prepare, Prepared};
-pub use process::{
-    AttachNetworks, ConfigData, ContainerContext, OpenError, ProcessConfig, ProcessDriver,
-    ReadConfigs,
-};
+pub use process::{AttachNetworks, ContainerContext, OpenError, ProcessConfig, ProcessDriver};
 pub use refusal::StartError;

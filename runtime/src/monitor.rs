@@ -96,6 +96,7 @@ fn run(order: &Order, inherited: &mut Inherited) -> Result<FinalStatus, StartErr
         return Ok(over);
     }
     let mut watch = watch::begin(&order, inherited)?.tell_status()?;
+    inherited.forget_secrets();
     inherited.notify();
     // The agent is notified already; after a power cut from here on, the run is found in its
     // folder.

@@ -27,7 +27,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crdt_state::ConfigId;
 use crdt_state::spec::HealthCheck;
 use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
@@ -35,6 +34,8 @@ use serde::{Deserialize, Serialize};
 use backend::Backend;
 use command::Command;
 use embedded::Embedded;
+
+use crate::fleet_files::FileData;
 
 /// The program that makes containers from bundles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -101,9 +102,9 @@ pub struct ContainerOrder {
     /// The network namespace that it joins, if it has networks of the fleet.
     #[serde(default)]
     pub network: Option<PathBuf>,
-    /// The data of its configs: it is written into files of its own.
+    /// The data of its configs and secrets, which never is in the order itself.
     #[serde(skip)]
-    pub configs: BTreeMap<ConfigId, Vec<u8>>,
+    pub files: FileData,
 }
 
 /// The backend for a runtime. Changes this process' view of the machine where that runtime needs

@@ -35,7 +35,6 @@ use crate::run_dir;
 use driver_loop::DriverLoop;
 use prepare::Prepare;
 
-pub use config_files::{ConfigData, ReadConfigs};
 pub use container_context::{AttachNetworks, ContainerContext};
 
 /// The configuration of the driver.

@@ -54,6 +54,9 @@ pub const HEALTH: &str = "health";
 pub const FINAL_STATUS: &str = "ending.json";
 /// The files that a container gets of configs, by their number in the template.
 pub const CONFIGS: &str = "configs";
+/// Where the files of secrets are mounted for a container, by their number in the template. Empty in
+/// the folder itself.
+pub const SECRETS: &str = "secrets";
 /// The newest log file.
 pub const LOG: &str = "log";
 
@@ -80,6 +83,12 @@ pub struct Order {
 /// Where the file of a run is that the template has at this place of its configs.
 pub fn config(dir: &Path, at: usize) -> PathBuf {
     dir.join(CONFIGS).join(at.to_string())
+}
+
+/// Where the file of a run is that the template has at this place of its secrets, for those who see the
+/// mounts of its launcher.
+pub fn secret(dir: &Path, at: usize) -> PathBuf {
+    dir.join(SECRETS).join(at.to_string())
 }
 
 /// A minute: runc takes seconds on a slow card, dockerd gives it two minutes.

@@ -1,5 +1,6 @@
 //! Limits of what a template has beyond its frozen fields.
 
+use super::files::check_files;
 use super::{AMOUNT_MAX, Bounded, Unfit, at_most, number};
 use crate::spec::extension::{EarlierExtensions, Properties};
 use crate::spec::{Extension, StoredTemplate, Swap};
@@ -32,7 +33,7 @@ impl Bounded for Extension {
         at_most("the number of pre-start commands", self.pre_start.len(), PRE_STARTS_MAX)?;
         let bytes = self.pre_start.iter().flatten().map(String::len).sum();
         at_most("the length of the pre-start commands", bytes, PRE_START_BYTES_MAX)?;
-        self.configs.as_slice().check()
+        check_files(self)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::network::SlotAddresses;
 use crate::record::{OwnedRecord, Record, SharedRecord};
 use crate::register::{Clock, Write};
 use crate::schedule::RunReport;
+use crate::secret::SecretKeys;
 use crate::signature::Signature;
 use crate::spec::{Facet, Life};
 use crate::stamp::Stamp;
@@ -164,6 +165,10 @@ fn subject_of(kind: Kind, value: &[u8]) -> Vec<u8> {
             let report = wire::decode::<RunReport>(value);
             let report = report.expect("the value of a report of runs is a RunReport");
             return job::subject(report.service).to_vec();
+        }
+        Kind::SECRET_KEYS => {
+            let keys = wire::decode::<SecretKeys>(value);
+            return keys.expect("the value of wrapped keys is SecretKeys").secret.0.to_vec();
         }
         _ => return Vec::new(),
     };

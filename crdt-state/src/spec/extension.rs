@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Template, TemplateVersion};
-use crate::config::ConfigFile;
+use crate::file::{AnyUse, ConfigFile, SecretFile};
 use crate::id::NodeId;
 use crate::task::Run;
 
@@ -44,10 +44,12 @@ pub struct Extension {
     pub swappiness: Option<u8>,
     /// Commands that run to their end before each start of a task, in this order.
     pub pre_start: Vec<Vec<String>>,
-    /// The files that it gets from the fleet.
+    /// The configs that it gets from the fleet.
     pub configs: Vec<ConfigFile>,
     /// It is a container that was made by hand; `None`: it is a task of a service.
     pub standalone: Option<Standalone>,
+    /// The secrets that it gets from the fleet.
+    pub secrets: Vec<SecretFile>,
 }
 
 /// One property, as it is stored.
@@ -63,6 +65,8 @@ pub enum Property {
     Configs(Vec<ConfigFile>),
     /// [`Extension::standalone`].
     Standalone(Standalone),
+    /// [`Extension::secrets`], at least one.
+    Secrets(Vec<SecretFile>),
 }
 
 /// The value of [`super::Facet::TEMPLATE_EXTENSION`]: each property at most once, in the order of the
@@ -77,7 +81,7 @@ impl Extension {
 
     /// The stored form.
     pub fn properties(&self) -> Properties {
-        let Extension { swap, swappiness, pre_start, configs, standalone } = self;
+        let Extension { swap, swappiness, pre_start, configs, standalone, secrets } = self;
         let swap = swap.map(Property::Swap);
         let swappiness = swappiness.map(Property::Swappiness);
         let pre_start = Some(pre_start).filter(|commands| !commands.is_empty());
@@ -86,7 +90,9 @@ impl Extension {
         let configs = configs.map(|files| Property::Configs(files.clone()));
         let standalone = standalone.map(Property::Standalone);
         let known = swap.into_iter().chain(swappiness).chain(pre_start).chain(configs);
-        known.chain(standalone).collect()
+        let secrets = Some(secrets).filter(|files| !files.is_empty());
+        let secrets = secrets.map(|files| Property::Secrets(files.clone()));
+        known.chain(standalone).chain(secrets).collect()
     }
 
     /// The inverse of [`Extension::properties`].
@@ -99,9 +105,16 @@ impl Extension {
                 Property::PreStart(commands) => extension.pre_start.clone_from(commands),
                 Property::Configs(files) => extension.configs.clone_from(files),
                 Property::Standalone(standalone) => extension.standalone = Some(*standalone),
+                Property::Secrets(files) => extension.secrets.clone_from(files),
             }
         }
         extension
+    }
+
+    /// The files that tasks get of the fleet, whatever they are.
+    pub fn files(&self) -> impl Iterator<Item = AnyUse<'_>> {
+        let configs = self.configs.iter().map(ConfigFile::any);
+        configs.chain(self.secrets.iter().map(SecretFile::any))
     }
 }
 
@@ -173,7 +186,7 @@ mod tests {
     fn extension() -> Extension {
         let pre_start = vec![vec!["migrate".to_owned()]];
         let configs = vec![ConfigFile {
-            config: crate::id::ConfigId([7; 16]),
+            id: crate::id::ConfigId([7; 16]),
             name: "app.conf".to_owned(),
             target: "/etc/app.conf".to_owned(),
             uid: 1_000,
@@ -187,7 +200,15 @@ mod tests {
             unless_stopped: true,
         });
         let swap = Some(Swap::Bytes(1 << 20));
-        Extension { swap, swappiness: Some(10), pre_start, configs, standalone }
+        let secrets = vec![SecretFile {
+            id: crate::id::SecretId([8; 16]),
+            name: "key".to_owned(),
+            target: "key".to_owned(),
+            uid: 0,
+            gid: 0,
+            mode: 0o400,
+        }];
+        Extension { swap, swappiness: Some(10), pre_start, configs, standalone, secrets }
     }
 
     #[test]
@@ -202,12 +223,13 @@ mod tests {
             Extension { pre_start: Vec::new(), ..extension() },
             Extension { configs: Vec::new(), ..extension() },
             Extension { standalone: None, ..extension() },
+            Extension { secrets: Vec::new(), ..extension() },
         ] {
             versions.push(TemplateVersion::of(&Template { extension, ..template.clone() }));
         }
         versions.sort();
         versions.dedup();
-        assert_eq!(versions.len(), 7, "each is a version of its own");
+        assert_eq!(versions.len(), 8, "each is a version of its own");
     }
 
     #[test]

@@ -19,7 +19,8 @@ use super::command::{Command, Written};
 use super::history::History;
 use super::networks::Networks;
 use super::shared::Shared;
-use super::{ExitReason, joining};
+use super::{ExitReason, joining, secrets};
+use crate::identity::NodeKey;
 use crate::store::{StoreEvent, StoreWriter};
 use crate::transport::{Arrival, DialFailure, Transport};
 
@@ -45,6 +46,8 @@ pub(super) struct NodeLoop {
     pub(super) clock: NodeClock,
     pub(super) shared: Arc<Shared>,
     pub(super) transport: Transport,
+    /// Opens keys of secrets that this node gives to others.
+    pub(super) key: NodeKey,
     pub(super) store: StoreWriter,
     pub(super) driver: Box<dyn Driver>,
     pub(super) joins: mpsc::Sender<SocketAddr>,
@@ -303,6 +306,11 @@ impl NodeLoop {
                     }
                 }
                 Action::Event(event) => self.on_event(event),
+                Action::ShareKey(share) => {
+                    if let Some(wrapped) = secrets::share(&share, &self.key) {
+                        self.step(Input::KeysWrapped(wrapped));
+                    }
+                }
                 Action::Departed => {
                     self.shared.networks.iter().for_each(Networks::leave);
                     for done in self.pending.leaving.drain(..) {
@@ -325,7 +333,7 @@ impl NodeLoop {
         match subject {
             Subject::Service { name, .. } => tracing::info!("service {name}: {action} {facts}"),
             Subject::Network { name, .. } => tracing::info!("network {name}: {action}"),
-            Subject::Config { name, .. } => tracing::info!("config {name}: {action}"),
+            Subject::File { id, name } => tracing::info!("{} {name}: {action}", id.class()),
             Subject::Node { id, name } if name.is_empty() => {
                 tracing::info!("node {id}: {action} {facts}");
             }

@@ -11,8 +11,8 @@ use runtime::image::{ImageError, Images, platform};
 use runtime::volume::{VolumeError, Volumes};
 use runtime::{ContainerContext, OpenError, ProcessConfig, ProcessDriver, RunEvents};
 
-use super::config_data::ConfigReader;
 use super::devices::Finder;
+use super::file_data::FileReader;
 use super::images::ImagePuller;
 use super::networks::{self, OpenedNetworks};
 use super::own_addresses::OwnAddresses;
@@ -80,7 +80,7 @@ pub(super) struct OpenedParts {
     pub(super) run_events: RunEvents,
     pub(super) volumes: Volumes,
     pub(super) networks: OpenedNetworks,
-    pub(super) configs: ConfigReader,
+    pub(super) files: FileReader,
     pub(super) own_addresses: OwnAddresses,
     pub(super) devices: Finder,
     pub(super) background: tokio::runtime::Handle,
@@ -111,7 +111,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
     let puller = ImagePuller::new(store.clone(), &config, background.clone());
     let own_addresses = OwnAddresses::new(&config);
     let networks = networks::open(&config, &key, &own_addresses, &background);
-    let configs = ConfigReader::default();
+    let files = FileReader::new(key.clone());
     let runs = config.data_dir.join("runs");
     let mut process = ProcessConfig::new(runs, &key.node().to_string());
     let volumes = Volumes::open(&config.data_dir.join("volumes"))?;
@@ -121,7 +121,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
         volumes: volumes.clone(),
         runtime: config.oci_runtime.clone(),
         networks: networks.networks.clone().map(|networks| Arc::new(networks) as _),
-        configs: Some(Arc::new(configs.clone())),
+        files: Some(Arc::new(files.clone())),
         hostname: own_hostname,
     }));
     let (driver, run_events) = ProcessDriver::open(process)?;
@@ -138,7 +138,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
         run_events,
         volumes,
         networks,
-        configs,
+        files,
         own_addresses,
         devices: Finder::new(config.discover_devices.clone()),
         config,

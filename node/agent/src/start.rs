@@ -102,7 +102,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         transport: transport.downgrade(),
         commands: commands.downgrade(),
     });
-    opening.configs.connect(commands.downgrade());
+    opening.files.connect(commands.downgrade());
     if let Some(networks) = &opening.networks.networks {
         networks.connect(commands.downgrade());
     }
@@ -136,6 +136,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         clock,
         shared,
         transport,
+        key: opening.key,
         store,
         driver,
         joins,

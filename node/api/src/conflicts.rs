@@ -14,9 +14,9 @@ use crdt_state::service::{self, NameConflict, Service};
 use crdt_state::spec::extension::Properties;
 use crdt_state::spec::{self, Extension, Facet, Life, Scale, StoredTemplate, Template};
 use crdt_state::{
-    ConfigId, ImageFact, Kind, NodeId, RecordKey, ServiceId, Stamp, StoreId, Writer, wire,
+    FileClass, ImageFact, Kind, NodeId, RecordKey, ServiceId, Stamp, StoreId, Writer, wire,
 };
-use node_core::{ConfigConflict, Edit, NetworkConflict};
+use node_core::{Edit, FileConflict, NetworkConflict};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
@@ -32,19 +32,19 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Row>>, Failure> {
     let found = api.read(|node, _| {
         let replica = node.replica();
         let names = service::name_conflicts(replica);
-        (replica.conflicts(), names, node.network_conflicts(), node.config_conflicts())
+        (replica.conflicts(), names, node.network_conflicts(), node.file_conflicts())
     });
     let (facets, names, networks, configs) = found.await?;
     let mut rows: Vec<Row> = facets.iter().map(|found| facet_row(found, &snapshot)).collect();
     rows.extend(names.iter().map(|found| name_row(found, &snapshot)));
     rows.extend(networks.into_iter().map(network_row));
-    rows.extend(configs.into_iter().map(config_row));
     let overused = tokens::overused(&api, &snapshot).await?;
     rows.extend(
         overused
             .into_iter()
             .map(|(id, detail)| told_row(RecordKey::token(id), id.to_string(), "uses", detail)),
     );
+    rows.extend(configs.into_iter().map(file_row));
     Ok(Json(rows))
 }
 
@@ -128,8 +128,8 @@ fn network_row(found: NetworkConflict) -> Row {
     told_row(key, name, what, detail)
 }
 
-fn config_row(found: ConfigConflict) -> Row {
-    let ConfigConflict { key, name, what, detail } = found;
+fn file_row(found: FileConflict) -> Row {
+    let FileConflict { key, name, what, detail } = found;
     told_row(key, name, what, detail)
 }
 
@@ -138,6 +138,7 @@ fn told_row(key: RecordKey, name: String, what: &str, detail: String) -> Row {
         Kind::NETWORK => "network",
         Kind::CONFIG => "config",
         Kind::TOKEN => "join token",
+        Kind::SECRET => "secret",
         _ => "service",
     };
     let winner = ConflictValue { value: detail, ..ConflictValue::default() };
@@ -164,8 +165,12 @@ fn subject(conflict: &Conflict, snapshot: &Snapshot) -> (&'static str, String) {
             None => ("image", show_key(key)),
         },
         Kind::CONFIG => {
-            let name = snapshot.config_name(ConfigId(key.id));
+            let name = snapshot.file_name(FileClass::Config.id(key.id));
             ("config", removed().unwrap_or(name))
+        }
+        Kind::SECRET => {
+            let name = snapshot.file_name(FileClass::Secret.id(key.id));
+            ("secret", removed().unwrap_or(name))
         }
         _ => ("record", show_key(key)),
     }
@@ -175,7 +180,7 @@ fn facet_word(facet: Facet) -> String {
     let word = match facet {
         Facet::LIFE => "life",
         Facet::TEMPLATE => "template",
-        Facet::TEMPLATE_EXTENSION => "swap, pre-start and configs",
+        Facet::TEMPLATE_EXTENSION => "swap, pre-start, configs and secrets",
         Facet::SCALE => "scale",
         Facet::PLACEMENT => "placement",
         Facet::UPDATE_POLICY => "update policy",

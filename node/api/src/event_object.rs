@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crdt_state::TaskId;
 use crdt_state::task::Run;
+use crdt_state::{FileId, TaskId};
 use node_core::{Event as Fact, Subject};
 
 use super::wall_clock::wall_clock;
@@ -15,7 +15,7 @@ pub fn event(fact: Fact) -> Event {
     let (kind, id, name) = match fact.subject {
         Subject::Service { id, name } => ("service", id.to_string(), name),
         Subject::Network { id, name } => ("network", id.to_string(), name),
-        Subject::Config { id, name } => ("config", id.to_string(), name),
+        Subject::File { id, name } => (file_word(id), id.to_string(), name),
         Subject::Node { id, name } => ("node", id.to_string(), name),
         Subject::Task { id, ref name } => return container_event(id, name.clone(), fact),
     };
@@ -23,6 +23,13 @@ pub fn event(fact: Fact) -> Event {
         fact.attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     attributes.insert("name".to_owned(), name);
     at(fact.wall_ms, kind, fact.action, Actor { id, attributes })
+}
+
+fn file_word(id: FileId) -> &'static str {
+    match id {
+        FileId::Config(_) => "config",
+        FileId::Secret(_) => "secret",
+    }
 }
 
 /// An event of an attempt of a task is shown as an event of a container of this node, in Docker's

@@ -10,7 +10,7 @@ use runtime::exec::{ExecRefusal, Fault};
 use runtime::image::ImageError;
 
 use node_core::edit::client::BadClient;
-use node_core::edit::config::BadConfig;
+use node_core::edit::file::BadFile;
 use node_core::edit::network::BadNetwork;
 use node_core::edit::token::BadToken;
 
@@ -91,18 +91,17 @@ impl From<node_core::Refusal> for Failure {
             | Refusal::NothingToSteer(_)
             | Refusal::Unexpected { .. } => Failure::Conflict(message),
             Refusal::Network(bad) => of_network(&bad, message),
-            Refusal::Config(BadConfig::Missing(_)) | Refusal::Token(BadToken::NoSuch(_)) => {
-                Failure::Missing(message)
-            }
-            Refusal::Config(BadConfig::NameTaken { .. }) => Failure::Conflict(message),
+            Refusal::Token(BadToken::NoSuch(_)) => Failure::Missing(message),
             Refusal::Client(BadClient::Missing(_)) => Failure::Missing(message),
             Refusal::Client(BadClient::NameTaken(_)) => Failure::Conflict(message),
+            Refusal::File(BadFile::Missing { .. }) => Failure::Missing(message),
+            Refusal::File(BadFile::NameTaken { .. }) => Failure::Conflict(message),
             Refusal::HasLeft => Failure::Unavailable(message),
-            // A config that is in use is a bad request in Docker.
+            // A config or secret that is in use is a bad request in Docker.
             Refusal::BadName(_)
-            | Refusal::Config(_)
             | Refusal::Client(_)
             | Refusal::Token(_)
+            | Refusal::File(_)
             | Refusal::Job(_)
             | Refusal::Partition(_)
             | Refusal::Schedule(_)

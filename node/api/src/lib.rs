@@ -14,7 +14,6 @@ mod caller;
 mod certificates;
 mod change;
 mod clients;
-mod configs;
 mod conflicts;
 mod container;
 mod container_object;
@@ -29,6 +28,7 @@ mod exec;
 mod exec_stream;
 mod execs;
 mod failure;
+mod files;
 mod filters;
 mod full_networks;
 mod images;
@@ -51,7 +51,6 @@ mod pushes;
 mod recent;
 mod refused;
 mod rollouts;
-mod secrets;
 mod server;
 mod services;
 mod snapshot;
@@ -179,10 +178,7 @@ fn router(api: Api) -> Router {
         .route("/networks/create", post(networks::create))
         .route("/networks/prune", post(networks::prune))
         .route("/build/prune", post(system::prune_build))
-        .route("/secrets", get(secrets::list))
-        .route("/secrets/create", post(secrets::create))
-        .route("/secrets/{id}", get(secrets::missing).delete(secrets::missing))
-        .merge(configs::routes())
+        .merge(files::routes())
         .merge(refused::routes())
         .route("/auth", post(login::check))
         .route("/networks/{id}", get(networks::inspect).delete(networks::remove))

@@ -41,6 +41,7 @@ fn ambiguous(kind: &str, wanted: &str, what: &str) -> Failure {
 fn listing(kind: &str) -> &'static str {
     match kind {
         "config" => "`edgectl config ls`",
+        "secret" => "`edgectl secret ls`",
         "network" => "`edgectl network ls`",
         "node" => "`edgectl node ls`",
         "task" => "`edgectl service ps SERVICE`",

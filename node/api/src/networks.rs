@@ -104,9 +104,7 @@ pub async fn create(
             let created = NetworkCreated { id: id.to_string(), warning };
             Ok((StatusCode::CREATED, Json(created)))
         }
-        Edited::Service(_) | Edited::Config(_) | Edited::Stack(_) | Edited::Done => {
-            unreachable!("a creation answers with the network that it made")
-        }
+        _ => unreachable!("a creation answers with the network that it made"),
     }
 }
 

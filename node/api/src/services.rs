@@ -12,8 +12,8 @@ use runtime::image::Reference;
 use serde::Deserialize;
 
 use super::autoscale;
-use super::configs;
 use super::failure::Failure;
+use super::files;
 use super::filters::Filters;
 use super::json_list::json_list;
 use super::networks;
@@ -94,7 +94,7 @@ pub async fn create(
     let login = pin::login(&headers)?;
     let mut sent = read_spec(&body?)?;
     let snapshot = Snapshot::latest(&api).await?;
-    configs::resolve(&snapshot, &mut sent)?;
+    files::resolve(&snapshot, &mut sent)?;
     let told = networks::resolve(&snapshot, &mut sent)?;
     let mut spec = accept(sent, None)?;
     if spec.name.is_empty() {
@@ -109,7 +109,7 @@ pub async fn create(
             let created = ServiceCreated { id: id.to_string(), warnings };
             Ok((StatusCode::CREATED, Json(created)))
         }
-        Edited::Network(_) | Edited::Config(_) | Edited::Stack(_) | Edited::Done => {
+        _ => {
             unreachable!("a creation answers with the service that it made")
         }
     }
@@ -143,7 +143,7 @@ pub async fn update(
     let login = pin::login(&headers)?;
     let before = ServiceSpec::of(service);
     let mut sent = read_spec(&body?)?;
-    configs::resolve(&snapshot, &mut sent)?;
+    files::resolve(&snapshot, &mut sent)?;
     let told = networks::resolve(&snapshot, &mut sent)?;
     let mut spec = accept(sent, Some(&before))?;
     if spec.name.is_empty() {

@@ -19,12 +19,13 @@ use crdt_state::previous::RanImage;
 use crdt_state::read::NodeView;
 use crdt_state::service::{self, Service};
 use crdt_state::{
-    FleetImage, FleetSettings, NetworkId, NodeId, RecordKey, ServiceId, TaskId, fleet_images,
+    FileClass, FleetImage, FleetSettings, NetworkId, NodeId, RecordKey, ServiceId, TaskId,
+    fleet_images,
 };
 use gossip::Now;
 use node_core::autoscale::AutoscaleStatus;
 use node_core::schedules::ScheduleStatus;
-use node_core::{ConfigRow, JobStatus, NetworkRow, Node, NodeRow, Rollout, TaskView};
+use node_core::{FileRow, JobStatus, NetworkRow, Node, NodeRow, Rollout, TaskView};
 
 use super::Api;
 use super::failure::Failure;
@@ -62,7 +63,9 @@ pub struct Snapshot {
     /// The networks of the fleet.
     pub networks: Vec<NetworkRow>,
     /// The configs of the fleet, without their data.
-    pub configs: Vec<ConfigRow>,
+    pub configs: Vec<FileRow>,
+    /// The secrets of the fleet, and who can read them.
+    pub secrets: Vec<FileRow>,
     /// The addresses of tasks, by network.
     pub task_addresses: BTreeMap<TaskId, BTreeMap<NetworkId, Vec<IpAddr>>>,
     /// The ports that nodes picked for their tasks.
@@ -120,7 +123,8 @@ impl Snapshot {
             owners: shared.into_iter().map(|shared| (shared.name, shared.owner)).collect(),
             images: fleet_images(replica),
             networks: node.network_rows(),
-            configs: node.config_rows(),
+            configs: node.file_rows(FileClass::Config),
+            secrets: node.file_rows(FileClass::Secret),
             task_addresses: node.task_addresses(),
             picked_ports: node.picked_ports_of_all(),
             service_addresses: node.service_addresses(),

@@ -2,10 +2,10 @@
 //!
 //! What a config may be is decided by the agent.
 
-mod create;
+pub(crate) mod create;
 mod inspect;
 mod ls;
-mod rm;
+pub(crate) mod rm;
 
 use clap::Subcommand;
 

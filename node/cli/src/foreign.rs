@@ -10,7 +10,6 @@ use super::failure::Failure;
 /// Subcommands: the parent command, their name, why they do not exist, what to type.
 const COMMANDS: &[(&str, &str, &str, &str)] = &[
     ("", "compose", "a Compose file is deployed as a stack", "edgectl stack deploy -c FILE NAME"),
-    ("", "secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
     (
         "network",
         "connect",
@@ -83,7 +82,6 @@ const COMMANDS: &[(&str, &str, &str, &str)] = &[
 
 /// Flags of services by their beginning: why they do not exist, what to type.
 const FLAGS: &[(&str, &str, &str)] = &[
-    ("--secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
     ("--credential-spec", "it is for Windows containers", "leave it out"),
     ("--isolation", "it is for Windows containers", "leave it out"),
 ];
@@ -194,8 +192,6 @@ mod tests {
             (&["network", "connect", "back", "web"], "service update --network-add NETWORK"),
             (&["run", "nginx"], "edgectl service create --name"),
             (&["-H", "/s", "node", "promote", "n1"], "every node is equal"),
-            (&["service", "create", "--secret=x", "nginx"], "secrets are not there yet"),
-            (&["service", "update", "--secret-rm", "x", "web"], "secrets are not there yet"),
             (&["service", "create", "--credential-spec=x", "nginx"], "for Windows containers"),
             (&["service", "create", "--isolation", "hyperv", "nginx"], "for Windows containers"),
             (&["swarm", "init", "--data-path-port", "5789"], "UDP 4789"),

@@ -31,6 +31,7 @@ mod plan;
 mod progress;
 mod ps;
 mod resolve;
+mod secret;
 mod service;
 mod stack;
 mod stats;
@@ -134,6 +135,9 @@ enum Command<O: LocalCommands> {
     /// Configs: files that services get
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Secrets: files that services get, and that only some nodes can read
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
     /// Copy files into a running task, or out of it
     #[command(help_template = examples!(
         "edgectl cp web.2:/etc/nginx ./nginx       out of a task",
@@ -277,6 +281,7 @@ async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Resu
         Command::Volume(command) => volume::run(command, client?).await,
         Command::Network(command) => network::run(command, client?).await,
         Command::Config(command) => config::run(command, client?).await,
+        Command::Secret(command) => secret::run(command, client?).await,
         Command::Image(command) => image::run(command, client?).await,
         Command::Swarm(command) => swarm::run(command, client?).await,
         Command::Ca(command) => ca::run(command, client?).await,

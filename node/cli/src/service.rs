@@ -2,10 +2,10 @@
 
 mod autoscale;
 mod change;
-mod configs;
 mod container;
 mod create;
 mod endpoint;
+mod files;
 mod flags;
 mod inspect;
 mod lists;

@@ -23,17 +23,20 @@ use crdt_state::spec::{Facet, Labels, Life};
 use crdt_state::stamp::Stamp;
 use crdt_state::task::{Slot, TaskRecord};
 use crdt_state::volume::Holding;
-use crdt_state::{FleetSettings, Kind, NetworkId, NodeId, Record, RecordKey, ServiceId};
+use crdt_state::{FleetSettings, Kind, NetworkId, NodeId, Record, RecordKey, SecretId, ServiceId};
 
 mod autoscale;
-mod configs;
+mod files;
 mod grants;
 mod jobs;
 mod networks;
+mod secrets;
 mod site_routes;
 
-pub use configs::ConfigCatalog;
+pub use files::FileCatalog;
+pub(crate) use files::named_by;
 pub use networks::{Asked, NetworkCatalog};
+pub use secrets::KeyCatalog;
 pub use site_routes::MetRoute;
 
 /// A node as the records describe it.
@@ -103,7 +106,7 @@ impl Touched {
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 22] = [
+const READ: [Kind; 25] = [
     Kind::FLEET_SETTINGS,
     Kind::NODE,
     Kind::NODE_SETTINGS,
@@ -126,6 +129,9 @@ const READ: [Kind; 22] = [
     Kind::ADDRESSES,
     Kind::CONFIG,
     Kind::CONFIG_PART,
+    Kind::SECRET,
+    Kind::SECRET_PART,
+    Kind::SECRET_KEYS,
 ];
 
 /// All records, decoded.
@@ -153,8 +159,10 @@ pub struct Catalog {
     pub rollouts: BTreeMap<NodeId, RolloutReports>,
     /// Networks and addresses.
     pub networks: NetworkCatalog,
-    /// Configs.
-    pub configs: ConfigCatalog,
+    /// Configs and secrets.
+    pub files: FileCatalog,
+    /// Who has the keys of secrets.
+    pub secrets: KeyCatalog,
     task_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
     job_keys: BTreeMap<RecordKey, (ServiceId, NodeId)>,
     run_keys: BTreeMap<RecordKey, (ServiceId, NodeId)>,
@@ -213,7 +221,14 @@ impl Catalog {
                     touched.services.extend(on_it.map(|service| service.id));
                 }
             }
-            Kind::CONFIG | Kind::CONFIG_PART => self.update_config(replica, key, touched),
+            Kind::CONFIG | Kind::CONFIG_PART | Kind::SECRET_PART => {
+                self.update_file(replica, key, touched);
+            }
+            Kind::SECRET => {
+                self.update_file(replica, key, touched);
+                self.count_holders(replica, SecretId(key.id), touched);
+            }
+            Kind::SECRET_KEYS => self.update_keys(replica, key, touched),
             // It decides nothing that is planned.
             Kind::FLEET_SETTINGS => self.fleet = read::fleet_settings(replica),
             Kind::COMPLETIONS => self.update_job(replica, key, touched),

@@ -12,14 +12,14 @@ use crdt_state::spec::{Facet, Labels, Scale, StoredTemplate};
 use crdt_state::stack::FileVersion;
 use crdt_state::token::{JoinToken, TokenEnd, TokenId};
 use crdt_state::{
-    ClientId, ConfigId, ImageFact, NetworkId, NodeId, RecordKey, ServiceId, Stamp, wire,
+    ClientId, ConfigId, ImageFact, NetworkId, NodeId, RecordKey, SecretId, ServiceId, Stamp, wire,
 };
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod autoscale;
 pub mod client;
-pub mod config;
 mod digest;
+pub mod file;
 pub(crate) mod fleet;
 pub(crate) mod job;
 mod name;
@@ -42,7 +42,7 @@ pub use relation::BadRelation;
 pub use schedule::BadSchedule;
 pub use service::ServiceSpec;
 
-use config::ConfigRequest;
+use file::{ConfigRequest, SecretRequest};
 pub(crate) use name::is_name;
 use network::NetworkRequest;
 use stack::StackTurn;
@@ -255,6 +255,29 @@ pub enum Edit {
         /// The edit that creates it.
         edit: Box<Edit>,
     },
+    /// A new secret.
+    CreateSecret(Box<SecretRequest>),
+    /// Changes the labels of a secret; its data never changes.
+    UpdateSecret {
+        /// Its id.
+        id: SecretId,
+        /// Refuse the edit unless this is its version; `None`: accept any version.
+        version: Option<u64>,
+        /// All labels.
+        labels: Labels,
+    },
+    /// Removes a secret that no service uses.
+    RemoveSecret {
+        /// Its id.
+        id: SecretId,
+    },
+    /// A secret of the same name takes the place of one, also in every service that uses it.
+    RotateSecret {
+        /// The id of the old one, which is removed.
+        id: SecretId,
+        /// The new one; its name and labels, if it has none, are those of the old one.
+        request: Box<SecretRequest>,
+    },
 }
 
 /// What an edit did.
@@ -266,6 +289,8 @@ pub enum Edited {
     Network(NetworkId),
     /// It created or changed this config.
     Config(ConfigId),
+    /// It created or changed this secret.
+    Secret(SecretId),
     /// What a node is to do that has a version of a stack's file.
     Stack(StackTurn),
     /// It changed something else.
@@ -300,7 +325,7 @@ impl ServiceSpec {
         if template.command.is_empty() && template.args.is_empty() && template.image.is_empty() {
             return Err(Refusal::NothingToRun);
         }
-        config::check_files(template)?;
+        file::check_files(template)?;
         job::check(self)?;
         partition::check(self)?;
         relation::check(self)?;

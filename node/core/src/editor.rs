@@ -20,7 +20,7 @@ use crate::tasks::is_healthy;
 
 mod autoscale;
 mod clients;
-mod configs;
+mod files;
 mod fleet;
 mod ids;
 mod names;
@@ -31,9 +31,12 @@ mod ports;
 mod relations;
 mod rollouts;
 mod schedules;
+mod secrets;
 mod stacks;
 mod templates;
 mod tokens;
+
+pub(crate) use secrets::add_keys;
 
 /// One edit of one node's records.
 pub struct Editor<'a> {
@@ -78,10 +81,18 @@ impl Editor<'_> {
             Edit::CreateNetwork(request) => self.create_network(&request),
             Edit::RemoveNetwork { id } => self.remove_network(id),
             Edit::CreateConfig(request) => self.create_config(&request),
-            Edit::UpdateConfig { id, version, labels } => self.update_config(id, version, &labels),
-            Edit::RemoveConfig { id } => self.remove_config(id),
             Edit::AddClient { id, name, role } => self.add_client(id, name, role),
             Edit::RevokeClient { id } => self.revoke_client(id),
+            Edit::UpdateConfig { id, version, labels } => {
+                self.update_file(id.into(), version, &labels)
+            }
+            Edit::RemoveConfig { id } => self.remove_file(id.into()),
+            Edit::CreateSecret(request) => self.create_secret(&request),
+            Edit::UpdateSecret { id, version, labels } => {
+                self.update_file(id.into(), version, &labels)
+            }
+            Edit::RemoveSecret { id } => self.remove_file(id.into()),
+            Edit::RotateSecret { id, request } => self.rotate_secret(id, *request),
             Edit::TakeName { id } => self.take_name(id),
             Edit::PickConflict { key, facet, stamp } => self.pick_conflict(key, facet, stamp),
             // What is expected of it was checked by the node.
@@ -114,7 +125,7 @@ impl Editor<'_> {
         let endpoint = self.endpoint(id, spec, None)?;
         let spec = &ServiceSpec { endpoint, ..spec.clone() };
         self.check_aliases(id, spec, None)?;
-        self.check_configs(&spec.template, None)?;
+        self.check_files(&spec.template, None)?;
         self.check_networks(&spec.networks, &[])?;
         self.check_anchors(&spec.partition, None)?;
         self.check_relations(spec, None)?;
@@ -195,31 +206,19 @@ impl Editor<'_> {
         let spec = ServiceSpec { endpoint, ..on_its_networks(spec, held) };
         let spec = &ServiceSpec { template: job::template(&spec, held), ..spec };
         self.check_aliases(id, spec, Some(held))?;
-        self.check_configs(&spec.template, Some(held))?;
+        self.check_files(&spec.template, Some(held))?;
         self.check_networks(&spec.networks, &held.networks)?;
         self.check_anchors(&spec.partition, Some(held))?;
         self.check_relations(spec, Some(held))?;
         check_replicas(spec, Some(held))?;
         let balancing = self.balancing(id, spec, Some(held));
         let key = RecordKey::service(id);
-        let before = ServiceSpec::of(held);
-        if has_another_to_go_back_to(spec, &before) {
-            self.write_previous(key, before.into_previous());
-            if held.networks != held.previous_networks {
-                self.replica.edit(key, Facet::PREVIOUS_NETWORKS, &held.networks, self.wall_ms);
-            }
-        }
+        self.remember_previous(held, spec);
         if spec.name != held.name {
             let life = Life::Present { name: spec.name.clone(), created: held.created };
             self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
         }
-        let mut template_stamp = None;
-        if spec.template != held.template {
-            if self.is_proven(held) {
-                self.write_last_good(key, held);
-            }
-            template_stamp = Some(self.write_template(key, &spec.template));
-        }
+        let template_stamp = self.write_changed_template(held, &spec.template);
         self.write_scale(spec, held);
         if spec.placement != held.placement {
             self.replica.edit(key, Facet::PLACEMENT, &spec.placement, self.wall_ms);
@@ -336,12 +335,6 @@ impl Editor<'_> {
         expand::expand_template(&spec.template, &names)?;
         Ok(())
     }
-}
-
-/// Does an update change what a rollback gives back?
-fn has_another_to_go_back_to(spec: &ServiceSpec, before: &ServiceSpec) -> bool {
-    spec.networks != before.networks
-        || spec.clone().into_previous() != before.clone().into_previous()
 }
 
 /// A task is made on the network of its node or on networks of its own, and cannot change from one

@@ -3,7 +3,7 @@
 //! Events are derived from state that every node has: no fact is known from an event alone. The
 //! exception is what a node repaired on its own machine, which is over when it is told.
 
-use crdt_state::{ConfigId, NetworkId, NodeId, ServiceId, TaskId};
+use crdt_state::{FileId, NetworkId, NodeId, ServiceId, TaskId};
 
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +22,10 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
-    /// A config.
-    Config {
+    /// A config or a secret.
+    File {
         /// Its id.
-        id: ConfigId,
+        id: FileId,
         /// Its name.
         name: String,
     },

@@ -18,8 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::addressing::NetworkFacts;
 use crate::autoscale::RunUse;
 use crate::devices::FoundDevices;
+use crate::edit::file::WrappedKeys;
 use crate::edit::{Edit, Edited, Refusal};
 use crate::event::Event;
+use crate::secrets::KeyShare;
 
 /// A fact.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -105,6 +107,8 @@ pub enum Input {
     UseFound(BTreeMap<Run, RunUse>),
     /// The machine was looked at: all devices that are there, of the kinds that are looked for.
     DevicesFound(FoundDevices),
+    /// The agent wrapped a secret's key for other nodes, as [`Action::ShareKey`] asked.
+    KeysWrapped(WrappedKeys),
 }
 
 /// An order.
@@ -174,6 +178,8 @@ pub enum Action {
         /// Done, or refused with nothing changed.
         result: Result<Edited, Refusal>,
     },
+    /// Open the key of a secret and wrap it for other nodes; answered by `KeysWrapped`, or not at all.
+    ShareKey(KeyShare),
     /// Something an operator may want to know.
     Event(Event),
     /// The node has left the fleet: its tasks have ended, and it has told the other members.

@@ -48,6 +48,7 @@ mod resources;
 mod rollout;
 pub mod schedules;
 pub mod score;
+pub mod secrets;
 mod share;
 mod stay;
 pub mod tasks;
@@ -66,7 +67,8 @@ pub use input::{Action, Input};
 pub use node::{Node, NodeConfig, NodeTimer};
 pub use own_records::NodeFacts;
 pub use report::{
-    ConfigConflict, ConfigRow, JobStatus, NetworkConflict, NetworkDetail, NetworkRow,
-    NetworkService, NetworkTask, NodeReport, NodeRow, Rollout, RolloutState, TaskView, UnfitRow,
+    FileConflict, FileRow, JobStatus, NetworkConflict, NetworkDetail, NetworkRow, NetworkService,
+    NetworkTask, NodeReport, NodeRow, Rollout, RolloutState, SealedSecret, TaskView, UnfitRow,
     VolumeRow,
 };
+pub use secrets::KeyShare;

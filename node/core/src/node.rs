@@ -15,7 +15,7 @@ use crdt_state::read;
 use crdt_state::replica::Replica;
 use crdt_state::task::AdoptedRun;
 use crdt_state::volume::NodeVolumes;
-use crdt_state::{Kind, NodeId, RecordKey};
+use crdt_state::{Kind, NodeId, PublicKey, RecordKey};
 use gossip::{Gossip, GossipConfig, Identity, Now, Output};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ use crate::autoscale::Autoscaler;
 use crate::departure::Departure;
 use crate::devices::Devices;
 use crate::edit::{Edit, Edited, Refusal};
-use crate::editor::Editor;
+use crate::editor::{Editor, add_keys};
 use crate::input::{Action, Input};
 use crate::network_news::NetworkNews;
 use crate::outbox::Outbox;
@@ -33,6 +33,7 @@ use crate::planner::Planner;
 use crate::reconciler::Reconciler;
 use crate::resources::GivenResources;
 use crate::schedules::Schedules;
+use crate::secrets::KeySharing;
 use crate::tasks::StepTime;
 use crate::token_expiry::TokenExpiry;
 use crate::withdrawals::Withdrawals;
@@ -88,6 +89,7 @@ pub struct Node {
     withdrawals: Withdrawals,
     schedules: Schedules,
     autoscaler: Autoscaler,
+    key_sharing: KeySharing,
     departure: Departure,
     token_expiry: TokenExpiry,
     outbox: Outbox,
@@ -138,6 +140,7 @@ impl Node {
             replica,
             schedules: Schedules::new(me),
             autoscaler: Autoscaler::new(me),
+            key_sharing: KeySharing::new(me),
             departure: Departure::none(),
             outbox: Outbox::default(),
             settle_again_at: Now::NEVER,
@@ -161,6 +164,11 @@ impl Node {
         self.reconciler.restore(time, adopted, self.planner.catalog());
         self.stop_lost(time);
         self.settle(now, wall_ms);
+    }
+
+    /// The key that this node signs with; `None` before it has described itself.
+    pub fn public_key(&self) -> Option<PublicKey> {
+        read::public_key_of(&self.replica, self.me)
     }
 
     /// Takes one fact.
@@ -214,6 +222,7 @@ impl Node {
             Input::ClocksFound(found) => self.schedules.on_clocks_found(now, &found),
             Input::DevicesFound(found) => self.on_devices_found(now, wall_ms, found),
             Input::UseFound(found) => self.autoscaler.on_use(now, &found),
+            Input::KeysWrapped(wrapped) => add_keys(&mut self.replica, wrapped, wall_ms),
             Input::Persisted { seq } => {
                 let keys = self.outbox.on_persisted(seq);
                 self.gossip.on_changed(now, &keys);
@@ -318,6 +327,7 @@ impl Node {
             self.schedules.on_record(key.kind);
             self.autoscaler.on_record(key.kind);
             self.token_expiry.on_record(&self.replica, key.kind, now);
+            self.key_sharing.on_record(key.kind);
             self.tell(wall_ms, *key, before);
             if [RecordKey::node(self.me), RecordKey::named_resources(self.me)].contains(key) {
                 self.describe(wall_ms);

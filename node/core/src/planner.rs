@@ -20,7 +20,7 @@ use gossip::{Gossip, MemberState, Now, Profile};
 use crate::catalog::{Catalog, Touched};
 use crate::plan::{Plan, Planning};
 use crate::rollout::RolloutProgress;
-use crate::view::{Presence, View};
+use crate::view::{NodeView, Presence, View};
 
 mod views;
 
@@ -104,6 +104,23 @@ impl Planner {
     pub fn has_lease(&self, service: ServiceId, slot: Slot, node: NodeId) -> bool {
         let leases = self.view.services.get(&service).map(|service| &service.leases);
         leases.is_some_and(|leases| leases.get(&slot) == Some(&node))
+    }
+
+    /// The members that a service may be placed on by its constraints, whatever else keeps them.
+    pub fn eligible(&self, id: ServiceId) -> impl Iterator<Item = NodeId> {
+        let service = self.view.services.get(&id);
+        let nodes = service.into_iter().flat_map(|service| {
+            let fits = |node: &&NodeView| {
+                service.constraints.iter().all(|one| one.as_ref().is_ok_and(|c| c.fits(node)))
+            };
+            self.view.nodes.values().filter(fits)
+        });
+        nodes.map(|node| node.id)
+    }
+
+    /// This node.
+    pub fn me(&self) -> NodeId {
+        self.me
     }
 
     /// When the presence of a member changes by itself.

@@ -15,9 +15,9 @@ use crate::planner::Planner;
 use crate::schedules::{ScheduleStatus, Schedules};
 use crate::view::View;
 
-mod configs;
 mod copies;
 mod edits;
+mod files;
 mod jobs;
 mod names;
 mod networks;
@@ -32,7 +32,7 @@ mod unfit;
 mod volumes;
 mod why;
 
-pub use configs::{ConfigConflict, ConfigRow};
+pub use files::{FileConflict, FileRow, SealedSecret};
 pub use jobs::JobStatus;
 pub use names::{NameMeaning, NameRow, NameService, NameStanding, NameTask};
 pub use networks::{NetworkConflict, NetworkDetail, NetworkRow, NetworkService, NetworkTask};

@@ -1,6 +1,7 @@
-//! Configs in Docker's shape.
+//! Configs and secrets in Docker's shape, which is the same but for the names of a few fields.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -32,6 +33,32 @@ pub struct ConfigSpec {
     /// What fills the data in for each task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub templating: Option<Driver>,
+    /// What keeps a secret, if that is not the fleet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<Driver>,
+}
+
+/// A secret: as a config is, without its data, and who has the key to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Secret {
+    #[serde(flatten)]
+    pub secret: Config,
+    /// Our own field: the nodes that can read it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Holder>,
+    /// Our own field: the names of the services that use it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
+}
+
+/// A node that can read a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Holder {
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub hostname: String,
 }
 
 /// A driver and its options.
@@ -51,6 +78,16 @@ pub struct ConfigCreated {
     pub id: String,
 }
 
+/// The answer to the rotation of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct SecretRotated {
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// The services that are updated for it.
+    pub services: Vec<String>,
+}
+
 /// A service's use of a config.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -60,6 +97,31 @@ pub struct ConfigReference {
     #[serde(rename = "ConfigID")]
     pub config_id: String,
     pub config_name: String,
+}
+
+/// A service's use of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct SecretReference {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileTarget>,
+    #[serde(rename = "SecretID")]
+    pub secret_id: String,
+    pub secret_name: String,
+}
+
+impl From<SecretReference> for ConfigReference {
+    fn from(one: SecretReference) -> ConfigReference {
+        let SecretReference { file, secret_id: config_id, secret_name: config_name } = one;
+        ConfigReference { file, config_id, config_name }
+    }
+}
+
+impl From<ConfigReference> for SecretReference {
+    fn from(one: ConfigReference) -> SecretReference {
+        let ConfigReference { file, config_id: secret_id, config_name: secret_name } = one;
+        SecretReference { file, secret_id, secret_name }
+    }
 }
 
 /// The file that a task gets.
@@ -75,9 +137,15 @@ pub struct FileTarget {
     pub mode: u32,
 }
 
-/// Bytes that travel as base64.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Bytes that travel as base64. They may be secret: `Debug` shows their number only.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Data(pub Vec<u8>);
+
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Data({} bytes)", self.0.len())
+    }
+}
 
 impl Data {
     /// Are there no bytes?

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::ConfigReference;
+use super::config::{ConfigReference, SecretReference};
 use super::{Nanos, Unknown};
 
 /// What runs. With a `process:` image, `Command` holds the arguments before `Args`; without any
@@ -67,6 +67,8 @@ pub struct ContainerSpec {
     pub ulimits: Vec<Ulimit>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub configs: Vec<ConfigReference>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretReference>,
     #[serde(skip_serializing_if = "is_zero")]
     pub oom_score_adj: i64,
     /// Our own field. If it is absent, the service keeps its settings: Docker's clients lose this

@@ -1,9 +1,9 @@
-//! `--config`: a config by its name, or in the long form
+//! `--config` and `--secret`: a config or secret by its name, or in the long form
 //! `source=app.conf,target=/etc/app.conf,uid=1000,gid=1000,mode=0440`.
 
 use super::csv::{self, BadQuote};
 use super::nearest;
-use node_docker::config::{ConfigReference, FileTarget};
+use node_docker::config::{ConfigReference, FileTarget, SecretReference};
 
 const KEYS: [&str; 5] = ["source", "target", "uid", "gid", "mode"];
 /// Docker's permissions of a file that is given none.
@@ -17,6 +17,11 @@ pub enum BadConfigFile {
         "the name of the config is missing: write app.conf, or source=app.conf,target=/etc/app.conf"
     )]
     NoSource,
+    /// The same of a secret.
+    #[error(
+        "the name of the secret is missing: write key, or source=key,target=/etc/key,mode=0400"
+    )]
+    NoSecret,
     /// `target=` or `target`.
     #[error("{0} has no value: write it like {0}=VALUE")]
     NoValue(String),
@@ -64,6 +69,15 @@ pub fn config(text: &str) -> Result<ConfigReference, BadConfigFile> {
     }
     // The agent looks its id up.
     Ok(ConfigReference { file: Some(file), config_id: String::new(), config_name: name })
+}
+
+/// Reads the use of a secret: in the same form, and its target is below `/run/secrets`.
+pub fn secret(text: &str) -> Result<SecretReference, BadConfigFile> {
+    match config(text) {
+        Ok(read) => Ok(read.into()),
+        Err(BadConfigFile::NoSource) => Err(BadConfigFile::NoSecret),
+        Err(bad) => Err(bad),
+    }
 }
 
 fn read_field(name: &mut String, file: &mut FileTarget, field: &str) -> Result<(), BadConfigFile> {
@@ -146,5 +160,7 @@ mod tests {
         ] {
             assert!(read(text).contains(words), "{text}: {}", read(text));
         }
+        let said = secret("").expect_err("no name").to_string();
+        assert!(said.contains("the name of the secret is missing"), "{said}");
     }
 }

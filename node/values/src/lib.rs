@@ -22,7 +22,7 @@ mod words;
 pub use address::{Reserved, address, domain, extra_host, ip, reserved, subnet};
 pub use amount::{bytes, cpus, ratio, show_bytes, show_cpus, swap, swappiness};
 pub use attachment::attachment;
-pub use config::config;
+pub use config::{config, secret};
 pub use constraint::{affinity, constraint, preference};
 pub use duration::{duration, show_duration};
 pub use generic::generic_resource;

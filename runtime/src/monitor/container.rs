@@ -59,6 +59,7 @@ pub fn begin(
     let io = Io {
         streams: [stdin, write_ends.stdout.as_fd(), write_ends.stderr.as_fd()],
         console: console.as_ref().map(Console::path),
+        secrets: inherited.secrets(),
     };
     let made = make(order, container, io, &cgroup, inherited);
     drop(write_ends);
@@ -152,7 +153,8 @@ fn make(
         Ok(Forked::Parent(launcher)) => launcher,
         Ok(Forked::Child | Forked::ChildInCgroup) => {
             let [stdin, stdout, stderr] = io.streams;
-            inherited::keep_only(&[stdin, stdout, stderr, reporter.as_fd()]);
+            let secrets = io.secrets.unwrap_or(stdin);
+            inherited::keep_only(&[stdin, stdout, stderr, secrets, reporter.as_fd()]);
             launcher::make(order, container, io, File::from(reporter));
             // SAFETY: it runs nothing of the monitor's.
             unsafe { libc::_exit(0) }

@@ -1,5 +1,5 @@
-//! What the driver gives a monitor: the order on descriptor 0, the notify pipe on 1, the orders on
-//! 2.
+//! What the driver gives a monitor: the order on descriptor 0, and with it the secrets of the run, the
+//! notify pipe on 1, the orders on 2.
 //!
 //! The three are moved to other numbers and never reach a program: it gets /dev/null in their
 //! place.
@@ -13,6 +13,7 @@ use nix::libc;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::control::Control;
+use crate::secret_files;
 
 /// The descriptors of a monitor.
 #[derive(Debug)]
@@ -24,21 +25,24 @@ pub struct Inherited {
     pub control: Control,
     /// `/dev/null`, for a program's standard input.
     null: File,
+    /// The secrets of the run, until its program has begun.
+    secrets: Option<OwnedFd>,
 }
 
 impl Inherited {
     /// Takes over the three descriptors.
     pub fn take() -> nix::Result<Inherited> {
         let [order, notify, control] = [0, 1, 2].map(duplicate);
-        let (order, notify, control) = (order?, notify?, control?);
+        let (given, notify, control) = (order?, notify?, control?);
         let null = OpenOptions::new().read(true).write(true).open("/dev/null");
         let null = null.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
         dup2_stdin(&null)?;
         dup2_stdout(&null)?;
         dup2_stderr(&null)?;
-        let ours = [&order, &notify, &control, &null].map(AsRawFd::as_raw_fd);
+        let ours = [&given, &notify, &control, &null].map(AsRawFd::as_raw_fd);
         close_from(ours.into_iter().max().expect("four descriptors") + 1);
-        Ok(Inherited { order, notify, control: Control::new(control), null })
+        let (order, secrets) = secret_files::receive(given)?;
+        Ok(Inherited { order, notify, control: Control::new(control), null, secrets })
     }
 
     /// The bytes of the order.
@@ -52,6 +56,16 @@ impl Inherited {
     /// no further byte.
     pub fn notify(&self) {
         let _ = (&self.notify).write(b"!");
+    }
+
+    /// The secrets of the run.
+    pub fn secrets(&self) -> Option<BorrowedFd<'_>> {
+        self.secrets.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The program has its secrets: the monitor lives long, and needs none.
+    pub fn forget_secrets(&mut self) {
+        self.secrets = None;
     }
 
     /// `/dev/null`.

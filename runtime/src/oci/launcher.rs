@@ -23,6 +23,7 @@ use super::{ContainerOrder, OciRuntime, backend_of, console, devices, explain, i
 use crate::cgroup::{Cgroup, CgroupScope, Limits, entry};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
+use crate::secret_files;
 use crate::volume::{self, Filling};
 
 /// The result of making a container.
@@ -52,6 +53,8 @@ pub struct Io<'a> {
     pub streams: [BorrowedFd<'a>; 3],
     /// The socket for its terminal.
     pub console: Option<&'a Path>,
+    /// The data of its secrets.
+    pub secrets: Option<BorrowedFd<'a>>,
 }
 
 /// Makes the container of an order in the current folder, and reports it. For a process with one
@@ -80,6 +83,7 @@ fn attempt(
     rootfs::isolate()?;
     let mut backend = backend_of(&container.runtime);
     let mut warnings: Vec<String> = build(order, container)?.into_iter().collect();
+    secret_files::mount_files(&order.start.template.extension.secrets, io.secrets)?;
     let (spec, missing) = specify(order, container, &dir)?;
     warnings.extend(missing);
     own_streams(&spec, io)?;

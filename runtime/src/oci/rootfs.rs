@@ -208,6 +208,7 @@ pub fn remove(run_dir: &Path) {
     remove_root(run_dir);
     let _ = fs::remove_dir_all(run_dir.join(OF_RUN));
     let _ = fs::remove_dir_all(run_dir.join(run_dir::CONFIGS));
+    let _ = fs::remove_dir(run_dir.join(run_dir::SECRETS));
 }
 
 /// The same without the volumes of the run.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crdt_state::task::TaskStart;
 
-use super::config_files::{ConfigData, ReadConfigs};
 use super::prepare::{Prepare, Prepared};
+use crate::fleet_files::{FileData, ReadFiles};
 use crate::image::{Image, ImageError, Images, PullImage, Reference, Rootfs};
 use crate::oci::{ContainerOrder, OciRuntime};
 use crate::refusal::StartError;
@@ -38,8 +38,8 @@ pub struct ContainerContext {
     pub runtime: OciRuntime,
     /// Makes the network namespaces of runs; `None`: there are no networks here.
     pub networks: Option<Arc<dyn AttachNetworks>>,
-    /// Gives the data of configs; `None`: there are none here.
-    pub configs: Option<Arc<dyn ReadConfigs>>,
+    /// Gives the data of configs and secrets; `None`: there are none here.
+    pub files: Option<Arc<dyn ReadFiles>>,
     /// The name of a container that is given none.
     pub hostname: fn(&TaskStart) -> String,
 }
@@ -88,19 +88,23 @@ impl ContainerContext {
         attached.map(Some).map_err(told)
     }
 
-    /// The data of the run's configs.
-    async fn configs(&self, start: &TaskStart) -> Result<ConfigData, StartError> {
-        let files = &start.template.extension.configs;
-        let ids = files.iter().map(|file| file.config).collect();
-        let data = match &self.configs {
-            Some(configs) if !files.is_empty() => configs.read(ids).await,
-            _ => ConfigData::new(),
+    /// The data of the run's configs and secrets.
+    async fn files(&self, start: &TaskStart) -> Result<FileData, StartError> {
+        let mut files = start.template.extension.files();
+        let ids: Vec<_> = start.template.extension.files().map(|file| file.file).collect();
+        let data = match &self.files {
+            Some(files) if !ids.is_empty() => files.read(ids).await,
+            _ => FileData::new(),
         };
-        match files.iter().find(|file| !data.contains_key(&file.config)) {
+        match files.find(|file| !data.contains_key(&file.file)) {
             None => Ok(data),
             Some(file) => Err(StartError::Told {
                 permanent: false,
-                reason: format!("the data of the config {} is not on this node", file.name),
+                reason: format!(
+                    "the data of the {} {} is not on this node",
+                    file.file.class(),
+                    file.name
+                ),
             }),
         }
     }
@@ -124,7 +128,7 @@ impl Prepare for ContainerContext {
         Box::pin(async move {
             let template = &start.template;
             let reference: Reference = template.image.parse().map_err(malformed)?;
-            let configs = self.configs(start).await?;
+            let fleet_files = self.files(start).await?;
             let image = self.image(reference, say).await?;
             let (config, health) = (image.config.clone(), image.health.clone());
             let (named, template_of) = (self.volumes.clone(), template.clone());
@@ -145,7 +149,7 @@ impl Prepare for ContainerContext {
                 runtime: self.runtime.clone(),
                 hostname: template.hostname.clone().unwrap_or_else(own),
                 network,
-                configs,
+                files: fleet_files,
             })
         })
     }
@@ -213,7 +217,7 @@ mod tests {
             volumes: Volumes::open(&dir.path().join("volumes")).unwrap(),
             runtime: OciRuntime::default(),
             networks: Some(networks.clone()),
-            configs: None,
+            files: None,
             hostname: |_| "web".to_owned(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

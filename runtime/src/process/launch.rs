@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::files;
 use crate::oci::ContainerOrder;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
+use crate::secret_files;
 
 /// A monitor that was started.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub fn source<'a>(
 pub fn launch(
     context: &DriverContext,
     start: &TaskStart,
-    container: Option<ContainerOrder>,
+    mut container: Option<ContainerOrder>,
 ) -> Result<Launched, StartError> {
     let dir = context.dir(start.run);
     let broken = |source| StartError::RunDir { path: dir.display().to_string(), source };
@@ -62,23 +64,24 @@ pub fn launch(
     let cgroup = context.cgroup(start.run);
     let making_ms_max = context.making_ms_max;
     let ends_at_ms = context.ends.borrow_mut().remove(&start.run);
-    let data = container.as_ref().map(|container| container.configs.clone());
-    let files = &start.template.extension.configs;
+    let data = container.as_mut().map(|container| std::mem::take(&mut container.files));
+    let (data, extension) = (data.unwrap_or_default(), &start.template.extension);
     let order = Order { start: start.clone(), cgroup, container, making_ms_max, ends_at_ms };
-    let written = config_files::write(&dir, files, &data.unwrap_or_default());
-    let prepared = written.and_then(|()| prepare(&order, &dir)).map_err(broken);
+    let written = config_files::write(&dir, &extension.configs, &data);
+    let secrets = written.and_then(|()| secret_files::pack(&extension.secrets, &data));
+    let prepared = secrets.and_then(|secrets| prepare(&order, &dir, secrets)).map_err(broken);
     let launched = prepared.and_then(|prepared| spawn(context, &dir, prepared));
     launched.inspect_err(|_| drop(fs::remove_dir_all(&dir)))
 }
 
 struct Prepared {
-    order: File,
+    order: OwnedFd,
     notify: pipe::Receiver,
     notifier: File,
     control: File,
 }
 
-fn prepare(order: &Order, dir: &Path) -> io::Result<Prepared> {
+fn prepare(order: &Order, dir: &Path, secrets: Option<File>) -> io::Result<Prepared> {
     let private = Mode::from_bits_truncate(0o600);
     run_dir::write(dir, run_dir::ORDER, order)?;
     mkfifo(&dir.join(run_dir::NOTIFY), private)?;
@@ -91,7 +94,8 @@ fn prepare(order: &Order, dir: &Path) -> io::Result<Prepared> {
     let mut both = OpenOptions::new();
     let both = both.read(true).write(true).custom_flags(libc::O_NONBLOCK);
     let control = both.open(dir.join(run_dir::CONTROL))?;
-    Ok(Prepared { order: locked(dir)?, notify, notifier, control })
+    let order = secret_files::hand_over(locked(dir)?, secrets.as_ref())?;
+    Ok(Prepared { order, notify, notifier, control })
 }
 
 /// The reading end of a run's notify pipe.

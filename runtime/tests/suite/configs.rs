@@ -4,7 +4,8 @@
 use std::fs;
 
 use crdt_state::ConfigId;
-use crdt_state::config::ConfigFile;
+use crdt_state::file::ConfigFile;
+use crdt_state::secret::Plaintext;
 use crdt_state::task::{Exit, TaskStart};
 use runtime::run_dir;
 
@@ -15,13 +16,13 @@ const CONFIG: ConfigId = ConfigId([7; 16]);
 
 fn file(target: &str, (uid, gid, mode): (u32, u32, u32)) -> ConfigFile {
     let (name, target) = ("app.conf".to_owned(), target.to_owned());
-    ConfigFile { config: CONFIG, name, target, uid, gid, mode }
+    ConfigFile { id: CONFIG, name, target, uid, gid, mode }
 }
 
 fn with(host: &Host, line: &str, files: Vec<ConfigFile>) -> TaskStart {
     let test_images = host.test_images.as_ref().expect("it runs containers");
     test_images.change("busybox", |order| {
-        order.configs.insert(CONFIG, b"level=7\n".to_vec());
+        order.files.insert(CONFIG.into(), Plaintext(b"level=7\n".to_vec()));
     });
     let mut order = shell(line);
     order.template.extension.configs = files;

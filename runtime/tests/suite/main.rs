@@ -38,6 +38,7 @@ mod host;
 mod logs;
 mod pre_start;
 mod refusals;
+mod secrets;
 mod session;
 mod sessions;
 mod sessions_in_containers;

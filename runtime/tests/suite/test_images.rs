@@ -78,7 +78,7 @@ impl TestImages {
             runtime: self.runtime.clone(),
             hostname: "till-3".to_owned(),
             network: None,
-            configs: BTreeMap::new(),
+            files: BTreeMap::new(),
         }));
     }
 }

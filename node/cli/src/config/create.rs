@@ -36,22 +36,24 @@ pub async fn run(args: CreateArgs, mut client: Client) -> Result<Exit, Failure> 
     let spec = ConfigSpec {
         name: args.name,
         labels: value::map(&args.label),
-        data: Data(read(&args.file)?),
+        data: Data(read(&args.file, "edgectl config create NAME")?),
         templating: args.template_driver.map(|name| Driver { name, ..Driver::default() }),
+        driver: None,
     };
     let created: ConfigCreated = client.post("/configs/create", &spec).await?;
     print(&created.id)?;
     Ok(Exit::Done)
 }
 
-fn read(file: &str) -> Result<Vec<u8>, Failure> {
+/// Reads a file, or the standard input. `command` is what takes it, for messages.
+pub fn read(file: &str, command: &str) -> Result<Vec<u8>, Failure> {
     let mut data = Vec::new();
     let read = if file == "-" {
         let stdin = std::io::stdin();
         if stdin.is_terminal() {
             return Err(Failure::new("the standard input is a terminal")
                 .why("- means that the data comes from there")
-                .hint("edgectl config create NAME - < FILE"));
+                .hint(format!("{command} - < FILE")));
         }
         stdin.lock().take(BYTES_MAX).read_to_end(&mut data)
     } else {
@@ -62,6 +64,6 @@ fn read(file: &str) -> Result<Vec<u8>, Failure> {
         Ok(_) => Ok(data),
         Err(error) => Err(Failure::new(format!("cannot read {file}"))
             .why(error.to_string())
-            .hint("edgectl config create NAME FILE, or - for the standard input")),
+            .hint(format!("{command} FILE, or - for the standard input"))),
     }
 }

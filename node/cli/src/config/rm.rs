@@ -16,10 +16,15 @@ pub struct RmArgs {
 }
 
 /// Removes each config; a failure does not stop the others.
-pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
+pub async fn run(args: RmArgs, client: Client) -> Result<Exit, Failure> {
+    each("configs", &args.configs, client).await
+}
+
+/// The same for configs or secrets, by their part of the path.
+pub async fn each(kind: &str, names: &[String], mut client: Client) -> Result<Exit, Failure> {
     let mut each = Each::new();
-    for name in &args.configs {
-        let removed = client.delete(&format!("/configs/{}", escape(name))).await;
+    for name in names {
+        let removed = client.delete(&format!("/{kind}/{}", escape(name))).await;
         if each.take(removed).is_some() {
             print(name)?;
         }

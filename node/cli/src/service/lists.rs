@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::change::{change_list, change_map};
-use super::configs::{ConfigChanges, NewConfigs};
+use super::files::{FileChanges, NewFiles};
 use super::networks::{KnownNetworks, NetworkChanges, NewNetworks};
 use crate::failure::Failure;
 use crate::value::{self, Pair};
@@ -17,7 +17,7 @@ pub struct NewLists {
     #[arg(long, value_name = "MOUNT", value_parser = value::mount, help_heading = "Container")]
     mount: Vec<Mount>,
     #[command(flatten)]
-    configs: NewConfigs,
+    files: NewFiles,
     /// Device of the node: /dev/ttyUSB0[:/dev/modem][:rwm]
     #[arg(long, value_name = "DEVICE", value_parser = value::device, help_heading = "Container")]
     device: Vec<DeviceMapping>,
@@ -52,7 +52,7 @@ impl NewLists {
         self.networks.apply(&mut task.networks)?;
         let container = task.container_spec.get_or_insert_default();
         container.mounts.clone_from(&self.mount);
-        self.configs.apply(&mut container.configs);
+        self.files.apply(container);
         container.groups.clone_from(&self.group);
         container.ulimits.clone_from(&self.ulimit);
         container.hosts.clone_from(&self.host);
@@ -81,7 +81,7 @@ pub struct ListChanges {
     #[arg(long, value_name = "TARGET", help_heading = "Container")]
     mount_rm: Vec<String>,
     #[command(flatten)]
-    configs: ConfigChanges,
+    files: FileChanges,
     /// Add a device of the node
     #[arg(long, value_name = "DEVICE", value_parser = value::device, help_heading = "Container")]
     device_add: Vec<DeviceMapping>,
@@ -143,7 +143,7 @@ impl ListChanges {
         let mount_rm: Vec<String> =
             self.mount_rm.iter().map(|target| target.trim_end_matches('/').to_owned()).collect();
         change_list(&mut container.mounts, &self.mount_add, &mount_rm, mount);
-        self.configs.apply(&mut container.configs);
+        self.files.apply(container);
         let limit = |limit: &Ulimit| limit.name.clone();
         change_list(&mut container.ulimits, &self.ulimit_add, &self.ulimit_rm, limit);
         change_list(&mut container.groups, &self.group_add, &self.group_rm, String::clone);

@@ -5,8 +5,8 @@ use crdt_state::{NodeId, ServiceId, wire};
 
 use super::autoscale::BadAutoscale;
 use super::client::BadClient;
-use super::config::BadConfig;
 use super::digest::PlanDigest;
+use super::file::BadFile;
 use super::fleet::BadHistoryLimit;
 use super::job::BadJob;
 use super::network::BadNetwork;
@@ -78,12 +78,12 @@ pub enum Refusal {
     /// A join token.
     #[error(transparent)]
     Token(#[from] BadToken),
-    /// A config, or what a service does with one.
-    #[error(transparent)]
-    Config(#[from] BadConfig),
     /// Something about a client's certificate.
     #[error(transparent)]
     Client(#[from] BadClient),
+    /// A config or a secret, or what a service does with one.
+    #[error(transparent)]
+    File(#[from] BadFile),
     /// A job, or a change of one.
     #[error(transparent)]
     Job(#[from] BadJob),

@@ -7,6 +7,7 @@ use crdt_state::spec::{Extension, Facet, StoredTemplate, Template};
 use crdt_state::{Previous, RecordKey, Stamp};
 
 use super::Editor;
+use crate::edit::{ServiceSpec, job};
 
 impl Editor<'_> {
     /// Writes the template. Every write of it has a stamp of its own, also if only what it has
@@ -21,6 +22,40 @@ impl Editor<'_> {
             self.replica.edit(key, Facet::TEMPLATE_EXTENSION, &properties, self.wall_ms);
         }
         stamp
+    }
+
+    /// Writes the template if it is another one, after it kept the one that runs well.
+    pub(super) fn write_changed_template(
+        &mut self,
+        held: &Service,
+        template: &Template,
+    ) -> Option<Stamp> {
+        if *template == held.template {
+            return None;
+        }
+        let key = RecordKey::service(held.id);
+        if self.is_proven(held) {
+            self.write_last_good(key, held);
+        }
+        Some(self.write_template(key, template))
+    }
+
+    /// Keeps what a service was before an update for a rollback, if that gives anything back.
+    pub(super) fn remember_previous(&mut self, held: &Service, spec: &ServiceSpec) {
+        let (key, before) = (RecordKey::service(held.id), ServiceSpec::of(held));
+        if has_another_to_go_back_to(spec, &before) {
+            self.write_previous(key, before.into_previous());
+            if held.networks != held.previous_networks {
+                self.replica.edit(key, Facet::PREVIOUS_NETWORKS, &held.networks, self.wall_ms);
+            }
+        }
+    }
+
+    /// Gives a service another template, and changes nothing else of it.
+    pub(super) fn replace_template(&mut self, held: &Service, spec: ServiceSpec) {
+        let spec = ServiceSpec { template: job::template(&spec, held), ..spec };
+        self.remember_previous(held, &spec);
+        self.write_changed_template(held, &spec.template);
     }
 
     /// The template that runs healthy is the last good one from now on.
@@ -58,4 +93,10 @@ impl Editor<'_> {
             self.replica.edit(key, Facet::EARLIER_EXTENSIONS, earlier, self.wall_ms);
         }
     }
+}
+
+/// Does an update change what a rollback gives back?
+fn has_another_to_go_back_to(spec: &ServiceSpec, before: &ServiceSpec) -> bool {
+    spec.networks != before.networks
+        || spec.clone().into_previous() != before.clone().into_previous()
 }

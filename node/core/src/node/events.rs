@@ -3,7 +3,7 @@
 
 use crdt_state::service::Service;
 use crdt_state::spec::Scale;
-use crdt_state::{ConfigId, Kind, NetworkId, NodeId, RecordKey, ServiceId};
+use crdt_state::{FileClass, FileId, Kind, NetworkId, NodeId, RecordKey, ServiceId};
 use gossip::{MemberEvent, Now};
 
 use super::Node;
@@ -16,6 +16,7 @@ impl Node {
         self.note_member_news(&event);
         self.planner.on_member();
         self.autoscaler.on_member();
+        self.key_sharing.on_member();
         let mut attributes = Vec::new();
         let (id, action) = match event {
             MemberEvent::Up(id) => {
@@ -57,12 +58,16 @@ impl Node {
                 let subject = Subject::Network { id: network.id, name: network.name.clone() };
                 Told { subject, version: network.version, facts: Vec::new() }
             }),
-            Kind::CONFIG => catalog.configs.configs.get(&ConfigId(key.id)).map(|config| {
-                let subject = Subject::Config { id: config.id, name: config.name.clone() };
-                Told { subject, version: config.version, facts: Vec::new() }
-            }),
+            Kind::CONFIG => self.told_file(FileClass::Config.id(key.id)),
+            Kind::SECRET => self.told_file(FileClass::Secret.id(key.id)),
             _ => None,
         }
+    }
+
+    fn told_file(&self, id: FileId) -> Option<Told> {
+        let file = self.planner.catalog().files.files.get(&id)?;
+        let subject = Subject::File { id, name: file.name.clone() };
+        Some(Told { subject, version: file.version, facts: Vec::new() })
     }
 
     /// What became of it.

@@ -54,7 +54,10 @@ impl Node {
             }
             self.planner.on_due(self.reconciler.due_services(now));
             // Whom nobody has heard since this node booted counts as gone from now on.
-            self.network_news.everything |= self.planner.presence_deadline() <= now;
+            if self.planner.presence_deadline() <= now {
+                self.network_news.everything = true;
+                self.key_sharing.on_member();
+            }
             let local = self.reconciler.services();
             for service in self.planner.replan(now, &self.gossip, local) {
                 let time = self.step_time(now, wall_ms);
@@ -75,11 +78,29 @@ impl Node {
         }
         self.drain_gossip(now, wall_ms);
         self.give_orders(now, wall_ms);
+        self.share_keys(now, wall_ms);
         self.outbox.flush(&self.replica);
         self.settle_again_at = if self.is_unfinished() { now } else { Now::NEVER };
         if !self.planner.is_outdated() {
             self.replica.applied();
         }
+    }
+
+    /// Asks the agent for the keys that others are to get of this node, and drops those that nobody
+    /// needs any more.
+    fn share_keys(&mut self, now: Now, wall_ms: u64) {
+        if self.key_sharing.is_settled() || self.planner.is_outdated() || self.departure.has_begun()
+        {
+            return;
+        }
+        for key in self.key_sharing.needless(&self.planner, &self.replica) {
+            self.replica.retire_owned(key, wall_ms);
+        }
+        for share in self.key_sharing.take_due(&self.planner, &self.replica) {
+            self.outbox.push(Action::ShareKey(share));
+        }
+        let changed = self.replica.drain_changed();
+        self.on_records(now, wall_ms, changed);
     }
 
     /// Did the last settling leave work over?
@@ -143,7 +164,7 @@ impl Node {
         let catalog = self.planner.catalog();
         self.addressing.equip(start, catalog)?;
         // Another template than the one that counts may start as well.
-        if let Some(missing) = catalog.configs.missing_of(&start.template) {
+        if let Some(missing) = catalog.missing_of(self.me, &start.template) {
             return Err(missing);
         }
         if start.template.reservations.generic.is_empty() {

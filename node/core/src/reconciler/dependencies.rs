@@ -1,5 +1,5 @@
 //! Dependencies: a task starts when each service that its own depends on has one that runs healthy,
-//! and when the data of its configs is here.
+//! and when the data of its configs and secrets is here.
 //!
 //! They hold starts only: what runs goes on without them, and a new template waits for its turn
 //! while they are missing. What counts is what this node sees. Who does not exist any more is not
@@ -21,7 +21,7 @@ use crate::tasks::is_healthy;
 pub(super) fn waits_for(planner: &Planner, id: ServiceId) -> Option<String> {
     let catalog = planner.catalog();
     let service = catalog.services.get(&id)?;
-    if let Some(reason) = catalog.configs.missing_of(&service.template) {
+    if let Some(reason) = catalog.missing_of(planner.me(), &service.template) {
         return Some(reason);
     }
     let missing = service.relations.depends_on.services.iter().find_map(|name| {

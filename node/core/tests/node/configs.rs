@@ -1,10 +1,10 @@
 //! Configs: who may create, use and remove them, and what a task waits for.
 
-use crdt_state::config::{ConfigFile, ConfigPart, PART_BYTES};
+use crdt_state::file::{ConfigFile, FileClass, FilePart, PART_BYTES};
 use crdt_state::spec::{Facet, Labels, Runtime};
 use crdt_state::task::{AdoptedRun, RunEvent};
 use crdt_state::{ConfigId, RecordKey};
-use node_core::edit::config::{BadConfig, ConfigRequest};
+use node_core::edit::file::{BadFile, ConfigRequest};
 use node_core::{Edit, Edited, Refusal, ServiceSpec};
 
 use crate::host::{Host, spec};
@@ -24,7 +24,7 @@ fn config(host: &mut Host, name: &str) -> ConfigId {
 
 fn file(config: ConfigId, name: &str, target: &str) -> ConfigFile {
     let (name, target) = (name.to_owned(), target.to_owned());
-    ConfigFile { config, name, target, uid: 0, gid: 0, mode: 0o444 }
+    ConfigFile { id: config, name, target, uid: 0, gid: 0, mode: 0o444 }
 }
 
 fn with(service: &str, files: Vec<ConfigFile>) -> ServiceSpec {
@@ -35,9 +35,9 @@ fn with(service: &str, files: Vec<ConfigFile>) -> ServiceSpec {
     spec
 }
 
-fn refused(host: &mut Host, spec: ServiceSpec) -> BadConfig {
+fn refused(host: &mut Host, spec: ServiceSpec) -> BadFile {
     match host.edit(Edit::CreateService(Box::new(spec))) {
-        Err(Refusal::Config(bad)) => bad,
+        Err(Refusal::File(bad)) => bad,
         other => panic!("{other:?}"),
     }
 }
@@ -48,8 +48,10 @@ fn remove(host: &mut Host, id: ConfigId) -> Result<Edited, Refusal> {
 
 /// Is the data of the config on the host's disk?
 fn has_data(host: &Host, id: ConfigId) -> bool {
-    let part =
-        host.node.replica().facet::<ConfigPart>(&RecordKey::config_part(id, 0), Facet::CONFIG_PART);
+    let part = host
+        .node
+        .replica()
+        .facet::<FilePart>(&RecordKey::file_part(id.into(), 0), Facet::FILE_PART);
     part.is_some_and(|(_, part)| !part.data.is_empty())
 }
 
@@ -57,26 +59,29 @@ fn has_data(host: &Host, id: ConfigId) -> bool {
 fn a_name_means_one_config_and_data_has_docker_s_size() {
     let mut host = Host::new();
     let id = config(&mut host, "app.conf");
-    assert_eq!(host.node.config_data(id), Some(b"app.conf".to_vec()));
-    let taken = BadConfig::NameTaken { name: "app.conf".into(), id };
+    assert_eq!(host.node.file_data(id.into()), Some(b"app.conf".to_vec()));
+    let taken = BadFile::NameTaken { name: "app.conf".into(), id: id.into() };
     assert_eq!(create(&mut host, "app.conf", vec![1]), Err(taken.into()));
-    assert_eq!(create(&mut host, "b", Vec::new()), Err(BadConfig::Size(0).into()));
+    assert_eq!(
+        create(&mut host, "b", Vec::new()),
+        Err(BadFile::Size { class: FileClass::Config, bytes: 0 }.into())
+    );
     let most = create(&mut host, "c", vec![7; 1_023_999]);
     let Ok(Edited::Config(id)) = most else { panic!("{most:?}") };
-    assert_eq!(host.node.config_data(id).map(|data| data.len()), Some(1_023_999));
+    assert_eq!(host.node.file_data(id.into()).map(|data| data.len()), Some(1_023_999));
     let larger = create(&mut host, "d", vec![7; 1_024_000]);
-    assert_eq!(larger, Err(BadConfig::Size(1_024_000).into()));
+    assert_eq!(larger, Err(BadFile::Size { class: FileClass::Config, bytes: 1_024_000 }.into()));
 }
 
 #[test]
 fn only_labels_change_and_only_at_the_version_that_was_read() {
     let mut host = Host::new();
     let id = config(&mut host, "app.conf");
-    let version = host.node.config_rows()[0].config.version;
+    let version = host.node.file_rows(FileClass::Config)[0].file.version;
     let labels = Labels::from([("a".to_owned(), "b".to_owned())]);
     let update = |version| Edit::UpdateConfig { id, version, labels: labels.clone() };
     assert_eq!(host.edit(update(Some(version))), Ok(Edited::Config(id)));
-    assert_eq!(host.node.config_rows()[0].config.labels, labels);
+    assert_eq!(host.node.file_rows(FileClass::Config)[0].file.labels, labels);
     assert!(matches!(host.edit(update(Some(version))), Err(Refusal::OutOfSequence { .. })));
 }
 
@@ -86,20 +91,26 @@ fn a_service_names_configs_that_exist_each_at_a_place_of_its_own() {
     let id = config(&mut host, "a");
     let none = ConfigId([9; 16]);
     let spec = with("web", vec![file(none, "b", "/b")]);
-    assert_eq!(refused(&mut host, spec), BadConfig::Missing("b".into()));
+    assert_eq!(
+        refused(&mut host, spec),
+        BadFile::Missing { class: FileClass::Config, wanted: "b".into() }
+    );
     let spec = with("web", vec![file(id, "b", "/b")]);
-    assert!(matches!(refused(&mut host, spec), BadConfig::Mismatch { .. }));
+    assert!(matches!(refused(&mut host, spec), BadFile::Mismatch { .. }));
     // Both are the file /x.
     let spec = with("web", vec![file(id, "a", "/x"), file(id, "a", "x")]);
-    assert!(matches!(refused(&mut host, spec), BadConfig::SameTarget { .. }));
+    assert!(matches!(refused(&mut host, spec), BadFile::SameTarget { .. }));
     for target in ["", "/", "/etc/", "../a", "/a/../b", "a/./b"] {
         let spec = with("web", vec![file(id, "a", target)]);
-        assert_eq!(refused(&mut host, spec), BadConfig::Target(target.into()));
+        assert_eq!(
+            refused(&mut host, spec),
+            BadFile::Target { class: FileClass::Config, target: target.into() }
+        );
     }
     let mut program = with("web", vec![file(id, "a", "/a")]);
     program.template.runtime = Runtime::Process;
     program.template.command = vec!["/bin/true".into()];
-    assert_eq!(refused(&mut host, program), BadConfig::Process);
+    assert_eq!(refused(&mut host, program), BadFile::Process(FileClass::Config));
     assert_eq!(host.node.services().count(), 0);
     host.create(with("web", vec![file(id, "a", "/x"), file(id, "a", "/y")]));
     assert_eq!(host.started[0].template.extension.configs.len(), 2);
@@ -121,7 +132,7 @@ fn a_config_in_use_is_not_removed_and_the_services_are_named() {
     assert!(said.starts_with("config 'a' is in use by the following service: web; "), "{said}");
     host.edit(Edit::RemoveService { id: web }).expect("removed");
     assert_eq!(remove(&mut host, id), Ok(Edited::Done));
-    assert!(host.node.config_rows().is_empty());
+    assert!(host.node.file_rows(FileClass::Config).is_empty());
     // The same name is another config.
     assert_ne!(config(&mut host, "a"), id);
 }
@@ -138,7 +149,7 @@ fn the_data_of_a_removed_config_goes_when_no_template_can_need_it() {
     config(&mut host, "c");
     assert!(has_data(&host, first), "the service may go back to it");
     host.edit(Edit::RollBackService { id: web, version: None }).expect("rolled back");
-    assert_eq!(host.node.service(web).expect("there").template.extension.configs[0].config, first);
+    assert_eq!(host.node.service(web).expect("there").template.extension.configs[0].id, first);
     host.edit(Edit::RemoveService { id: web }).expect("removed");
     config(&mut host, "d");
     assert!(!has_data(&host, first), "nobody can need it");
@@ -168,7 +179,7 @@ fn the_data_of_a_removed_config_stays_while_a_member_is_silent() {
     assert!(has_data(&pair.hosts[0], id) && has_data(&pair.hosts[1], id), "a service has it");
     assert_eq!(pair.hosts[1].started.len(), 1);
     for host in &pair.hosts {
-        let found = host.node.config_conflicts();
+        let found = host.node.file_conflicts();
         let found: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.what)).collect();
         assert_eq!(found, [("web", "configs"), ("b", "name")]);
     }
@@ -186,7 +197,7 @@ fn a_task_waits_for_the_data_of_its_configs() {
 
     // The second node received everything but one part of the data.
     let mut disk = pair.hosts[0].disk.clone();
-    disk.remove(&RecordKey::config_part(id, 1)).expect("it has two parts");
+    disk.remove(&RecordKey::file_part(id.into(), 1)).expect("it has two parts");
     let mut second = Host::booted_again(2, 2, disk);
     second.wait(20_000);
     assert_eq!(second.started.len(), 0);
@@ -221,11 +232,11 @@ fn a_task_goes_on_until_the_config_of_the_new_template_is_here() {
     let [first, second] = pair.hosts;
     let mut disk = second.disk.clone();
     disk.extend(first.disk.into_iter().filter(|(key, _)| key.kind.is_owned()));
-    disk.remove(&RecordKey::config_part(new, 0)).expect("it was written");
+    disk.remove(&RecordKey::file_part(new.into(), 0)).expect("it was written");
     let running = AdoptedRun { start, event: RunEvent::Started { pid: 7 } };
     let mut first = Host::boot(2, disk, vec![running]);
     first.wait(20_000);
-    assert_eq!(first.node.config_rows().len(), 2);
+    assert_eq!(first.node.file_rows(FileClass::Config).len(), 2);
     assert_eq!((first.stopped.len(), first.started.len()), (0, 0));
 
     let mut pair = Pair::of([first, second]);

@@ -14,8 +14,8 @@ use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey, ServiceId, StoreId};
 use gossip::{GossipConfig, Now};
 use node_core::{
-    Action, Edit, Edited, Event, FoundDevices, Input, NetworkFacts, Node, NodeConfig, NodeFacts,
-    Refusal, ServiceSpec, TaskView,
+    Action, Edit, Edited, Event, FoundDevices, Input, KeyShare, NetworkFacts, Node, NodeConfig,
+    NodeFacts, Refusal, ServiceSpec, TaskView,
 };
 
 pub(crate) struct Host {
@@ -38,6 +38,8 @@ pub(crate) struct Host {
     pub(crate) clock_ms: u64,
     /// The node's actions for the network: what it sent, and connections.
     pub(crate) sent: Vec<Action>,
+    /// Keys of secrets that it was asked to give to others.
+    pub(crate) shares: Vec<KeyShare>,
 }
 
 pub(crate) fn replica(store: u64, disk: &BTreeMap<RecordKey, Vec<u8>>) -> Replica {
@@ -162,6 +164,7 @@ impl Host {
             events: Vec::new(),
             clock_ms: 0,
             sent: Vec::new(),
+            shares: Vec::new(),
         };
         host.drain();
         host
@@ -206,6 +209,7 @@ impl Host {
                 Action::Event(event) => self.events.push(event),
                 Action::ForgetRun { run } => self.forgotten.push(run),
                 Action::Departed => {}
+                Action::ShareKey(share) => self.shares.push(share),
             }
         }
     }

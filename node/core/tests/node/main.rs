@@ -34,6 +34,7 @@ mod rollout;
 mod runs;
 mod schedule_clocks;
 mod schedules;
+mod secrets;
 mod site_routes;
 mod slot_order;
 mod standalone;

@@ -2,10 +2,10 @@
 
 pub(super) mod autoscale;
 mod check;
-pub(super) mod configs;
 mod container;
 mod env;
 pub(super) mod extension;
+pub(super) mod files;
 mod mode;
 mod mount;
 mod network;

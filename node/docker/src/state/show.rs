@@ -11,7 +11,7 @@ use crdt_state::rollout::{FailureAction, FailurePolicy, RATIO_ONE, RollbackPolic
 use crdt_state::spec;
 use node_core::ServiceSpec;
 
-use super::accept::{configs, extension};
+use super::accept::{extension, files};
 use crate::container_spec::{ContainerSpec, HealthConfig};
 use crate::service as docker;
 use crate::task_spec::{
@@ -142,7 +142,8 @@ fn show_container(template: &spec::Template) -> ContainerSpec {
         stop_signal: template.stop_signal.clone().unwrap_or_default(),
         stop_grace_period: Some(Nanos::from_ms(template.stop_grace_ms)),
         healthcheck: template.health.as_ref().map(show_health),
-        configs: configs::show(&template.extension.configs),
+        configs: files::show(&template.extension.configs),
+        secrets: files::show(&template.extension.secrets),
         ..ContainerSpec::default()
     };
     container::fill(&template.container, &mut shown);

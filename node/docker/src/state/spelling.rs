@@ -16,7 +16,7 @@ const NAMES: &str = "\
     OomScoreAdj OpenStdin Options Order Parallelism Pids Placement Platforms Ports Preferences \
     Privileges Propagation Protocol PublishMode PublishedPort ReadOnly Replicas Replicated \
     ReplicatedJob Reservations Resources RestartPolicy Retries RollbackConfig Runtime Search \
-    Seccomp Secrets SizeBytes Soft Source Spread SpreadDescriptor StartInterval StartPeriod \
+    Seccomp SecretID SecretName Secrets SizeBytes Soft Source Spread SpreadDescriptor StartInterval StartPeriod \
     StopGracePeriod StopSignal SwapBytes Sysctls TTY Target TargetPort TaskTemplate Test Timeout \
     TmpfsOptions TotalCompletions Type UID Ulimits UpdateConfig User Value Variant VolumeOptions \
     Window";

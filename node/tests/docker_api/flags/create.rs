@@ -151,7 +151,7 @@ fn create_refuses_to_both_clients() {
     let fleet = Fleet::start(121, 1);
     for (flags, docker, ours) in [
         ("--config site", "config not found: site", "config site not found"),
-        ("--secret key", "secret not found: key", "--secret"),
+        ("--secret key", "secret not found: key", "secret key not found"),
         ("--credential-spec file://x.json", "Windows", "Windows"),
         ("--isolation hyperv", "Windows", "Windows"),
         ("--health-interval 5s", "--health-cmd", "--health-cmd"),

@@ -247,7 +247,7 @@ fn update_refuses_to_both_clients() {
     let before = super::spec(&fleet, "web");
     for (flags, docker, ours) in [
         ("--config-add nope", "config not found: nope", "config nope not found"),
-        ("--secret-add key", "secret not found: key", "--secret-add"),
+        ("--secret-add key", "secret not found: key", "secret key not found"),
         ("--credential-spec file://x.json", "Windows", "Windows"),
         ("--isolation hyperv", "Windows", "Windows"),
         ("--health-interval 5s", "--health-cmd", "--health-cmd"),

@@ -1,5 +1,5 @@
 //! What is mounted into a container: the file systems of every Docker container, the run's own
-//! files, the volumes that the image declares, the mounts of the service, and its configs.
+//! files, the volumes that the image declares, the mounts of the service, its configs and secrets.
 //!
 //! The service's mounts replace the others: a mount at `/dev/shm` replaces the default one, a mount
 //! at `/dev` everything below it. Folders come before their contents.
@@ -51,20 +51,24 @@ pub fn mounts(
         !asked.iter().any(covered)
     });
     mounts.extend(asked);
-    mounts.extend(configs(input)?);
+    mounts.extend(fleet_files(input)?);
     // The sort is stable: of equally deep mounts the defaults stay first.
     mounts.sort_by_key(|mount| mount.destination().components().count());
     Ok(Mounted { mounts, propagation })
 }
 
-/// The files of configs. They come after the other mounts of their depth: whatever is at their
-/// place, the file is seen.
-fn configs(input: &BundleInput<'_>) -> Result<Vec<Mount>, BundleError> {
-    let files = input.template().extension.configs.iter().enumerate();
-    let mounts = files.map(|(at, file)| {
-        let place = target(&file.path())?;
+/// The files of configs and secrets. They come after the other mounts of their depth: whatever is at
+/// their place, the file is seen.
+fn fleet_files(input: &BundleInput<'_>) -> Result<Vec<Mount>, BundleError> {
+    let (dir, extension) = (input.run_dir, &input.template().extension);
+    let configs = extension.configs.iter().enumerate();
+    let configs = configs.map(|(at, file)| (run_dir::config(dir, at), file.path()));
+    let secrets = extension.secrets.iter().enumerate();
+    let secrets = secrets.map(|(at, file)| (run_dir::secret(dir, at), file.path()));
+    let mounts = configs.chain(secrets).map(|(source, path)| {
+        let place = target(&path)?;
         let options = ["bind", "ro", "rprivate"];
-        Ok(mount("bind", &run_dir::config(input.run_dir, at), &place.to_string_lossy(), &options))
+        Ok(mount("bind", &source, &place.to_string_lossy(), &options))
     });
     mounts.collect()
 }

@@ -167,6 +167,14 @@ fn container(text: &mut Text, container: &ContainerSpec) {
         text.line(format_args!("  ReadOnly:\t{}", mount.read_only));
         text.line(format_args!("  Type:\t\t{}", mount.kind));
     }
+    if !container.secrets.is_empty() {
+        text.line("Secrets:");
+    }
+    for secret in &container.secrets {
+        let target = secret.file.as_ref().map_or("", |file| file.name.as_str());
+        text.line(format_args!(" Target:\t{target}"));
+        text.line(format_args!("  Source:\t{}", secret.secret_name));
+    }
     if !container.configs.is_empty() {
         text.line("Configs:");
     }

@@ -80,6 +80,7 @@ pub(super) fn refuse(sent: &ContainerSpec, networks: &[NetworkAttachment]) -> Re
         ("Sysctls", !sent.sysctls.is_empty()),
         ("Mounts", !sent.mounts.is_empty()),
         ("Configs", !sent.configs.is_empty()),
+        ("Secrets", !sent.secrets.is_empty()),
         ("Privileges", privileges != Privileges::default()),
         ("OomScoreAdj", sent.oom_score_adj != 0),
         ("Edge.Devices", !edge.devices.is_empty()),

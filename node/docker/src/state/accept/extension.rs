@@ -1,7 +1,7 @@
 //! What a task has beyond the frozen fields of its template: swap on top of its limit of memory, and
 //! commands before its start, and files that it gets from the fleet.
 
-use crdt_state::config::ConfigFile;
+use crdt_state::file::{ConfigFile, SecretFile};
 use crdt_state::spec::{self, Extension, Swap};
 
 use super::super::BadSpec;
@@ -17,7 +17,7 @@ const SWAPPINESS: &str = "Resources.MemorySwappiness";
 pub(super) fn accept(
     sent: &ResourceRequirements,
     pre_start: Option<Vec<Vec<String>>>,
-    configs: Vec<ConfigFile>,
+    (configs, secrets): (Vec<ConfigFile>, Vec<SecretFile>),
     kept: Option<&Extension>,
 ) -> Result<Extension, BadSpec> {
     let kept = kept.cloned().unwrap_or_default();
@@ -27,6 +27,7 @@ pub(super) fn accept(
         pre_start: pre_start.unwrap_or(kept.pre_start),
         configs,
         standalone: kept.standalone,
+        secrets,
     };
     if extension.pre_start.iter().any(|words| words.first().is_none_or(String::is_empty)) {
         let hint = "a command has a program; write [[\"./migrate\", \"--all\"]], or [] for none";

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crdt_state::spec;
+use crdt_state::{FileClass, spec};
 use runtime::image::Reference;
 
 use super::super::BadSpec;
 use super::super::unknown::refuse_unknown;
-use super::{bad_value, bad_word, configs, container, env, extension, or_default};
+use super::{bad_value, bad_word, container, env, extension, files, or_default};
+use crate::config::ConfigReference;
 use crate::container_spec::{ContainerSpec, HealthConfig};
 use crate::task_spec::{
     GenericResource, LogDriver, PROCESS_SCHEME, Platform, RUNTIME_CONTAINER, RUNTIME_PROCESS,
@@ -45,8 +46,10 @@ pub(super) fn accept(
     };
     let resources = task.resources.unwrap_or_default();
     let kept = current.map(|current| &current.extension);
-    let configs = configs::accept(std::mem::take(&mut container.configs))?;
-    let extension = extension::accept(&resources, task.pre_start, configs, kept)?;
+    let configs = files::accept(FileClass::Config, std::mem::take(&mut container.configs))?;
+    let secrets = std::mem::take(&mut container.secrets).into_iter().map(ConfigReference::from);
+    let files = (configs, files::accept(FileClass::Secret, secrets)?);
+    let extension = extension::accept(&resources, task.pre_start, files, kept)?;
     let given = |text: String| if text.is_empty() { None } else { Some(text) };
     Ok(spec::Template {
         runtime,

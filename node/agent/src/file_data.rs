@@ -1,0 +1,100 @@
+//! The data of configs and secrets for the runtime, which has a thread of its own: asked of the node
+//! when a run is prepared, and held by nobody else. The node gives secrets sealed; they are opened
+//! here, for a task that starts, and nowhere else.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+use crdt_state::secret::Plaintext;
+use crdt_state::{FileId, SecretId};
+use node_core::{Node, SealedSecret};
+use runtime::{FileData, ReadFiles};
+use tokio::sync::mpsc::WeakSender;
+use tokio::sync::oneshot;
+
+use super::command::{Command, Query};
+use super::identity::NodeKey;
+
+/// Reads the data from the node's records.
+#[derive(Debug, Clone)]
+pub(super) struct FileReader {
+    /// Weak: a driver that waits must not keep the agent from ending.
+    commands: Arc<OnceLock<WeakSender<Command>>>,
+    key: Arc<NodeKey>,
+}
+
+/// What the node's records have.
+#[derive(Default)]
+struct Stored {
+    configs: Vec<(FileId, Vec<u8>)>,
+    secrets: Vec<(SecretId, SealedSecret)>,
+}
+
+impl Stored {
+    fn of(node: &Node, ids: Vec<FileId>) -> Stored {
+        let mut stored = Stored::default();
+        for id in ids {
+            match id {
+                FileId::Config(_) => {
+                    stored.configs.extend(node.file_data(id).map(|data| (id, data)));
+                }
+                FileId::Secret(secret) => {
+                    stored.secrets.extend(node.sealed_secret(secret).map(|one| (secret, one)));
+                }
+            }
+        }
+        stored
+    }
+}
+
+impl FileReader {
+    /// Reads for the node with this key.
+    pub(super) fn new(key: NodeKey) -> FileReader {
+        FileReader { commands: Arc::default(), key: Arc::new(key) }
+    }
+
+    /// From now on the node can be asked.
+    pub(super) fn connect(&self, commands: WeakSender<Command>) {
+        let first = self.commands.set(commands);
+        assert!(first.is_ok(), "an agent has one node");
+    }
+
+    async fn stored(&self, ids: Vec<FileId>) -> Stored {
+        let (answer, answered) = oneshot::channel();
+        let query: Query = Box::new(move |node, _| {
+            // The run may have been given up.
+            let _ = answer.send(Stored::of(node, ids));
+        });
+        let Some(commands) = self.commands.get().and_then(WeakSender::upgrade) else {
+            return Stored::default();
+        };
+        match commands.send(Command::Read(query)).await {
+            Ok(()) => answered.await.unwrap_or_default(),
+            Err(_) => Stored::default(),
+        }
+    }
+}
+
+impl ReadFiles for FileReader {
+    fn read<'a>(&'a self, ids: Vec<FileId>) -> Pin<Box<dyn Future<Output = FileData> + Send + 'a>> {
+        Box::pin(async move {
+            let Stored { configs, secrets } = self.stored(ids).await;
+            let mut data = FileData::new();
+            data.extend(configs.into_iter().map(|(id, bytes)| (id, Plaintext(bytes))));
+            for (id, SealedSecret { sealed, spec, keys }) in secrets {
+                match spec.open(&sealed, &keys, &self.key.secret()) {
+                    Some(opened) => {
+                        data.insert(FileId::Secret(id), opened);
+                    }
+                    None => tracing::error!(
+                        "the secret {id} cannot be opened: none of the {} keys that this node was \
+                         given for it fits; give it anew with `edgectl secret rotate`",
+                        keys.len()
+                    ),
+                }
+            }
+            data
+        })
+    }
+}

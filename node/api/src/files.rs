@@ -1,0 +1,377 @@
+//! `/configs` and `/secrets`: small files of the fleet. Every node answers for the whole fleet.
+//!
+//! What is in a secret comes in with its creation, is sealed at once, and never goes out.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use crdt_state::file::CONFIG_BYTES_MAX;
+use crdt_state::secret::Plaintext;
+use crdt_state::{FileClass, FileId, NodeId};
+use node_core::edit::file::{self, BadFile, ConfigRequest, SecretRequest};
+use node_core::{Edit, Edited, FileRow};
+use node_docker::config::{
+    Config, ConfigCreated, ConfigReference, ConfigSpec, Data, Holder, Secret, SecretReference,
+    SecretRotated,
+};
+use node_docker::service::ServiceSpec;
+use node_docker::{Timestamp, Version};
+use serde::Deserialize;
+
+use super::change::Change;
+use super::failure::Failure;
+use super::filters::Filters;
+use super::lookup;
+use super::snapshot::Snapshot;
+use super::{Answer, Api, Sent};
+
+const FILTERS: [&str; 4] = ["id", "label", "name", "names"];
+
+/// The largest body: what is larger than a config, and is refused as one, must be read to be
+/// refused with its size. Base64 takes a third more.
+const BODY_BYTES_MAX: usize = 8 * CONFIG_BYTES_MAX;
+
+/// The parameters of `GET /configs`.
+#[derive(Debug, Default, Deserialize)]
+pub struct ListQuery {
+    filters: Option<String>,
+}
+
+/// The parameters of `POST /configs/{id}/update`.
+#[derive(Debug, Default, Deserialize)]
+pub struct UpdateQuery {
+    version: Option<u64>,
+}
+
+/// The routes of configs and secrets.
+pub fn routes() -> axum::Router<Api> {
+    use FileClass::{Config, Secret};
+    let limit = || DefaultBodyLimit::max(BODY_BYTES_MAX);
+    axum::Router::new()
+        .route("/configs", get(list_configs))
+        .route("/configs/create", post(create_config).layer(limit()))
+        .route("/configs/{id}", get(inspect_config).delete(|api, id| remove(Config, api, id)))
+        .route(
+            "/configs/{id}/update",
+            post(|api, id, query, body| update(Config, api, id, query, body)).layer(limit()),
+        )
+        .route("/secrets", get(list_secrets))
+        .route("/secrets/create", post(create_secret).layer(limit()))
+        .route("/secrets/{id}", get(inspect_secret).delete(|api, id| remove(Secret, api, id)))
+        .route(
+            "/secrets/{id}/update",
+            post(|api, id, query, body| update(Secret, api, id, query, body)).layer(limit()),
+        )
+        .route("/edge/secrets/{id}/rotate", post(rotate).layer(limit()))
+}
+
+/// `GET /configs`. Data that this node does not have yet is left out.
+async fn list_configs(
+    State(api): State<Api>,
+    query: Answer<Query<ListQuery>>,
+) -> Result<Json<Vec<Config>>, Failure> {
+    let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
+    let snapshot = Snapshot::latest(&api).await?;
+    let rows: Vec<&FileRow> = snapshot.configs.iter().filter(|row| fits(row, &filters)).collect();
+    let mut data = read_data(&api, rows.iter().map(|row| row.file.id).collect()).await?;
+    let shown = rows.iter().map(|row| object(row, data.remove(&row.file.id)));
+    Ok(Json(shown.collect()))
+}
+
+/// `GET /secrets`.
+async fn list_secrets(
+    State(api): State<Api>,
+    query: Answer<Query<ListQuery>>,
+) -> Result<Json<Vec<Secret>>, Failure> {
+    let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
+    let snapshot = Snapshot::latest(&api).await?;
+    let rows = snapshot.secrets.iter().filter(|row| fits(row, &filters));
+    Ok(Json(rows.map(|row| secret_object(row, &snapshot)).collect()))
+}
+
+fn fits(row: &FileRow, filters: &Filters) -> bool {
+    let (id, name) = (row.file.id.to_string(), &row.file.name);
+    filters.holds("id", |wanted| id.starts_with(wanted))
+        && filters.holds("name", |wanted| name.starts_with(wanted))
+        && filters.holds("names", |wanted| name == wanted)
+        && filters.labels_hold("label", &row.file.labels)
+}
+
+/// `POST /configs/create`. Answers once the config is on this node's disk.
+async fn create_config(
+    State(api): State<Api>,
+    change: Change,
+    body: Sent,
+) -> Result<(StatusCode, Json<ConfigCreated>), Failure> {
+    let ConfigSpec { name, labels, data: Data(data), templating, driver } =
+        node_docker::read(&body?)?;
+    refuse_drivers(FileClass::Config, templating.as_ref(), driver.as_ref())?;
+    let request = ConfigRequest { name, labels, data };
+    request.check()?;
+    created(change.edit(&api, Edit::CreateConfig(Box::new(request))).await?)
+}
+
+/// `POST /secrets/create`. Answers once the secret is sealed on this node's disk.
+async fn create_secret(
+    State(api): State<Api>,
+    change: Change,
+    body: Sent,
+) -> Result<(StatusCode, Json<ConfigCreated>), Failure> {
+    let request = seal(&api, node_docker::read(&body?)?).await?;
+    created(change.edit(&api, Edit::CreateSecret(Box::new(request))).await?)
+}
+
+fn created(edited: Edited) -> Result<(StatusCode, Json<ConfigCreated>), Failure> {
+    let id = match edited {
+        Edited::Config(id) => id.to_string(),
+        Edited::Secret(id) => id.to_string(),
+        _ => unreachable!("a creation answers with what it made"),
+    };
+    Ok((StatusCode::CREATED, Json(ConfigCreated { id })))
+}
+
+/// Seals what was sent; from here on nobody has it in the clear.
+async fn seal(api: &Api, sent: ConfigSpec) -> Result<SecretRequest, Failure> {
+    let ConfigSpec { name, labels, data: Data(data), templating, driver } = sent;
+    let data = Plaintext(data);
+    refuse_drivers(FileClass::Secret, templating.as_ref(), driver.as_ref())?;
+    file::check(FileClass::Secret, &name, data.0.len())?;
+    let me = api.read(|node, _| node.public_key()).await?;
+    let me = me.ok_or_else(|| {
+        Failure::Unavailable("this node does not know itself yet; try again soon".to_owned())
+    })?;
+    let sealed = tokio::task::spawn_blocking(move || node_agent::secrets::seal(&data, me));
+    let (sealed, keys) = sealed.await.expect("sealing does not panic").map_err(|error| {
+        Failure::Unavailable(format!("the system gives no random bytes ({error}); try again"))
+    })?;
+    Ok(SecretRequest { name, labels, sealed, keys })
+}
+
+fn refuse_drivers(
+    class: FileClass,
+    templating: Option<&node_docker::config::Driver>,
+    driver: Option<&node_docker::config::Driver>,
+) -> Result<(), Failure> {
+    if let Some(driver) = driver.filter(|driver| !driver.name.is_empty()) {
+        return Err(Failure::NotYet(format!(
+            "the {class} driver {} does not exist here: the fleet itself keeps what is in a \
+             {class}; leave --driver out",
+            driver.name
+        )));
+    }
+    match templating.filter(|driver| !driver.name.is_empty()) {
+        None => Ok(()),
+        Some(driver) => Err(Failure::NotYet(format!(
+            "the template driver {} is not supported yet: a {class} is given to tasks as it is; \
+             leave --template-driver out",
+            driver.name
+        ))),
+    }
+}
+
+/// `GET /configs/{id or name}`.
+async fn inspect_config(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+) -> Result<Json<Config>, Failure> {
+    let snapshot = Snapshot::latest(&api).await?;
+    let row = snapshot.file(FileClass::Config, &wanted)?;
+    let id = row.file.id;
+    let data = read_data(&api, vec![id]).await?.remove(&id).ok_or_else(|| {
+        Failure::Unavailable(format!(
+            "the data of the config {} has not arrived on this node yet; try again soon, or ask \
+             another node",
+            row.file.name
+        ))
+    })?;
+    Ok(Json(object(row, Some(data))))
+}
+
+/// `GET /secrets/{id or name}`: everything but what is in it.
+async fn inspect_secret(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+) -> Result<Json<Secret>, Failure> {
+    let snapshot = Snapshot::latest(&api).await?;
+    let row = snapshot.file(FileClass::Secret, &wanted)?;
+    Ok(Json(secret_object(row, &snapshot)))
+}
+
+/// `POST /configs/{id or name}/update`: labels, and nothing else.
+async fn update(
+    class: FileClass,
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+    query: Answer<Query<UpdateQuery>>,
+    body: Sent,
+) -> Result<(), Failure> {
+    let sent: ConfigSpec = node_docker::read(&body?)?;
+    let snapshot = Snapshot::latest(&api).await?;
+    let held = &snapshot.file(class, &wanted)?.file;
+    let other_data = match held.id {
+        FileId::Config(_) if !sent.data.is_empty() => {
+            let has = read_data(&api, vec![held.id]).await?.remove(&held.id);
+            has.is_none_or(|has| has != sent.data.0)
+        }
+        FileId::Config(_) => false,
+        FileId::Secret(_) => !sent.data.is_empty(),
+    };
+    let other_name = !sent.name.is_empty() && sent.name != held.name;
+    if other_data || other_name || sent.templating.is_some() || sent.driver.is_some() {
+        let how = match class {
+            FileClass::Config => format!(
+                "to change the rest of the config {0}, create another one and give it to the \
+                 services: edgectl service update --config-rm {0} --config-add NEW SERVICE",
+                held.name
+            ),
+            FileClass::Secret => format!(
+                "to change what is in the secret {0}: edgectl secret rotate {0} FILE",
+                held.name
+            ),
+        };
+        return Err(Failure::Bad(format!("only updates to Labels are allowed; {how}")));
+    }
+    let (version, labels) = (query?.version, sent.labels);
+    api.edit(match held.id {
+        FileId::Config(id) => Edit::UpdateConfig { id, version, labels },
+        FileId::Secret(id) => Edit::UpdateSecret { id, version, labels },
+    })
+    .await?;
+    Ok(())
+}
+
+/// `POST /edge/secrets/{id or name}/rotate`: a secret of the same name with what is sent. Answers with
+/// its id, and which services are updated for it.
+async fn rotate(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+    change: Change,
+    body: Sent,
+) -> Result<Json<SecretRotated>, Failure> {
+    let sent: ConfigSpec = node_docker::read(&body?)?;
+    let snapshot = Snapshot::latest(&api).await?;
+    let row = snapshot.file(FileClass::Secret, &wanted)?;
+    let FileId::Secret(id) = row.file.id else { unreachable!("a secret was asked for") };
+    let sent = ConfigSpec { name: row.file.name.clone(), ..sent };
+    let request = Box::new(seal(&api, sent).await?);
+    let services = secret_object(row, &snapshot).services;
+    match change.edit(&api, Edit::RotateSecret { id, request }).await? {
+        Edited::Secret(id) => Ok(Json(SecretRotated { id: id.to_string(), services })),
+        _ => unreachable!("a rotation answers with the secret that it made"),
+    }
+}
+
+/// `DELETE /configs/{id or name}`.
+async fn remove(
+    class: FileClass,
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+) -> Result<StatusCode, Failure> {
+    let id = Snapshot::latest(&api).await?.file(class, &wanted)?.file.id;
+    api.edit(match id {
+        FileId::Config(id) => Edit::RemoveConfig { id },
+        FileId::Secret(id) => Edit::RemoveSecret { id },
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Completes references to configs and secrets: who names one by its name gets the id, and the other
+/// way round.
+pub fn resolve(snapshot: &Snapshot, spec: &mut ServiceSpec) -> Result<(), Failure> {
+    if let Some(container) = &mut spec.task_template.container_spec {
+        for sent in &mut container.configs {
+            resolve_one(snapshot, FileClass::Config, sent)?;
+        }
+        for sent in &mut container.secrets {
+            let mut one = ConfigReference::from(std::mem::take(sent));
+            resolve_one(snapshot, FileClass::Secret, &mut one)?;
+            *sent = SecretReference::from(one);
+        }
+    }
+    Ok(())
+}
+
+fn resolve_one(
+    snapshot: &Snapshot,
+    class: FileClass,
+    sent: &mut ConfigReference,
+) -> Result<(), Failure> {
+    if sent.config_id.is_empty() {
+        sent.config_id = snapshot.file(class, &sent.config_name)?.file.id.to_string();
+    } else if sent.config_name.is_empty() {
+        sent.config_name = snapshot.file(class, &sent.config_id)?.file.name.clone();
+    }
+    Ok(())
+}
+
+async fn read_data(api: &Api, ids: Vec<FileId>) -> Result<BTreeMap<FileId, Vec<u8>>, Failure> {
+    let read = api.read(move |node, _| {
+        let data = ids.into_iter().filter_map(|id| Some((id, node.file_data(id)?)));
+        data.collect()
+    });
+    read.await
+}
+
+fn object(row: &FileRow, data: Option<Vec<u8>>) -> Config {
+    let file = &row.file;
+    Config {
+        id: file.id.to_string(),
+        version: Version { index: file.version },
+        created_at: Timestamp(file.created_wall_ms),
+        updated_at: Timestamp(file.updated_wall_ms),
+        spec: ConfigSpec {
+            name: file.name.clone(),
+            labels: file.labels.clone(),
+            data: Data(data.unwrap_or_default()),
+            templating: None,
+            driver: None,
+        },
+    }
+}
+
+fn secret_object(row: &FileRow, snapshot: &Snapshot) -> Secret {
+    let holder = |id: &NodeId| Holder { id: id.to_string(), hostname: snapshot.hostname(*id) };
+    let services = row.services.iter().filter_map(|id| snapshot.service_of(*id));
+    Secret {
+        secret: object(row, None),
+        nodes: row.holders.iter().map(holder).collect(),
+        services: services.map(|service| service.name.clone()).collect(),
+    }
+}
+
+impl Snapshot {
+    /// Finds a config or a secret. A name that two sides of a partition created means the older.
+    pub fn file(&self, class: FileClass, wanted: &str) -> Result<&FileRow, Failure> {
+        let rows = self.files(class);
+        let owns = |row: &FileRow, name: &str| {
+            let named = rows.iter().map(|row| &row.file).filter(|file| file.name == name);
+            let owner = named.min_by_key(|file| (file.created, file.id));
+            owner.is_some_and(|owner| owner.id == row.file.id)
+        };
+        let id = |row: &FileRow| row.file.id.to_string();
+        lookup::find(&class.to_string(), wanted, rows.iter(), id, owns)
+    }
+
+    fn files(&self, class: FileClass) -> &[FileRow] {
+        match class {
+            FileClass::Config => &self.configs,
+            FileClass::Secret => &self.secrets,
+        }
+    }
+
+    /// The name of a config or secret, as `conflicts` shows it.
+    pub fn file_name(&self, id: FileId) -> String {
+        let row = self.files(id.class()).iter().find(|row| row.file.id == id);
+        row.map_or_else(|| id.to_string(), |row| row.file.name.clone())
+    }
+}
+
+impl From<BadFile> for Failure {
+    fn from(bad: BadFile) -> Failure {
+        node_core::Refusal::from(bad).into()
+    }
+}
