@@ -46,6 +46,7 @@ mod files;
 mod fleet;
 mod jobs;
 mod networks;
+mod nodes;
 mod partition;
 mod placement;
 mod relations;
@@ -386,18 +387,5 @@ impl Bounded for ImageFact {
     fn check(&self) -> Result<(), Unfit> {
         number("the size of the image", self.size_bytes, AMOUNT_MAX)?;
         at_most("the length of the digest", self.digest.len(), WORD_BYTES_MAX)
-    }
-}
-
-impl Bounded for NodeDescription {
-    fn check(&self) -> Result<(), Unfit> {
-        for word in [&self.hostname, &self.os, &self.arch, &self.engine_version] {
-            at_most("the length of a word", word.len(), WORD_BYTES_MAX)?;
-        }
-        at_most("the number of addresses", self.addresses.len(), ADDRESSES_MAX)?;
-        for address in &self.addresses {
-            at_most("the length of an address", address.len(), WORD_BYTES_MAX)?;
-        }
-        self.resources.check()
     }
 }
