@@ -54,7 +54,13 @@ fn secrets_are_read_by_agents_of_other_versions() {
     let hex = |id: [u8; 16]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     assert_eq!(RecordKey::secret(secret), RecordKey { kind: Kind(0x04), id: [9; 16] });
     let part = RecordKey::file_part(secret.into(), 3);
-    assert_eq!((part.kind, hex(part.id).as_str()), (Kind(0x0d), "f412f6907db2d58d411077df0daa2639"));
+    assert_eq!(
+        (part.kind, hex(part.id).as_str()),
+        (Kind(0x0d), "f412f6907db2d58d411077df0daa2639")
+    );
     let keys = RecordKey::secret_keys(node, secret);
-    assert_eq!((keys.kind, hex(keys.id).as_str()), (Kind(0x90), "c3085ade08225e29d181ca74ad52ab20"));
+    assert_eq!(
+        (keys.kind, hex(keys.id).as_str()),
+        (Kind(0x90), "c3085ade08225e29d181ca74ad52ab20")
+    );
 }

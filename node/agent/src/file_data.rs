@@ -60,6 +60,11 @@ impl FileReader {
         assert!(first.is_ok(), "an agent has one node");
     }
 
+    /// Opens a secret; `None`: this node has no key that fits.
+    pub(super) fn open(&self, secret: &SealedSecret) -> Option<Plaintext> {
+        secret.spec.open(&secret.sealed, &secret.keys, &self.key.secret())
+    }
+
     async fn stored(&self, ids: Vec<FileId>) -> Stored {
         let (answer, answered) = oneshot::channel();
         let query: Query = Box::new(move |node, _| {
@@ -82,15 +87,15 @@ impl ReadFiles for FileReader {
             let Stored { configs, secrets } = self.stored(ids).await;
             let mut data = FileData::new();
             data.extend(configs.into_iter().map(|(id, bytes)| (id, Plaintext(bytes))));
-            for (id, SealedSecret { sealed, spec, keys }) in secrets {
-                match spec.open(&sealed, &keys, &self.key.secret()) {
+            for (id, secret) in secrets {
+                match self.open(&secret) {
                     Some(opened) => {
                         data.insert(FileId::Secret(id), opened);
                     }
                     None => tracing::error!(
                         "the secret {id} cannot be opened: none of the {} keys that this node was \
                          given for it fits; give it anew with `edgectl secret rotate`",
-                        keys.len()
+                        secret.keys.len()
                     ),
                 }
             }

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crdt_state::secret::Plaintext;
 use crdt_state::task::Run;
 use crdt_state::token::TokenEnd;
 use crdt_state::{NodeId, read};
 use gossip::Now;
-use node_core::{Edit, Edited, Event, Node, Refusal};
+use node_core::{Edit, Edited, Event, Node, Refusal, SealedSecret};
 use runtime::cgroup::ability::Ability;
 use runtime::image::auth::Login;
 use runtime::image::{Images, PullError, Reference};
@@ -104,6 +105,11 @@ impl Handle {
         });
         self.send(Command::Read(query)).await?;
         answered.await.map_err(|_| Unanswered::Ending)
+    }
+
+    /// Opens a secret, to compare it with what a client sends; `None`: this node cannot read it.
+    pub fn open_secret(&self, secret: &SealedSecret) -> Option<Plaintext> {
+        self.shared.files.open(secret)
     }
 
     /// Makes a change; answered when the change is on this node's disk, or refused.

@@ -11,6 +11,7 @@ use runtime::volume::Volumes;
 use tokio::sync::{broadcast, watch};
 
 use super::audit_log::AuditLog;
+use super::file_data::FileReader;
 use super::images::ImagePuller;
 use super::networks::Networks;
 use super::own_addresses::OwnAddresses;
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub(super) skipped_devices: Arc<Mutex<BTreeSet<String>>>,
     /// The disk's last error, while it refuses writes.
     pub(super) disk: Mutex<Option<String>>,
+    /// Reads configs and secrets.
+    pub(super) files: FileReader,
     /// The key of the fleet.
     pub(super) fleet_key: Mutex<FleetKey>,
     /// What was changed through this node.

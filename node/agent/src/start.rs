@@ -122,6 +122,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         own_addresses: opening.own_addresses,
         skipped_devices: opening.devices.skipped(),
         disk: Mutex::new(None),
+        files: opening.files,
         fleet_key: Mutex::new(opening.fleet_key),
         audit,
         refused: Refused::default(),

@@ -10,16 +10,17 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use crdt_state::file::CONFIG_BYTES_MAX;
 use crdt_state::secret::Plaintext;
-use crdt_state::{FileClass, FileId, NodeId};
-use node_core::edit::file::{self, BadFile, ConfigRequest, SecretRequest};
+use crdt_state::{FileClass, FileId};
+use node_core::edit::file::{BadFile, ConfigRequest};
 use node_core::{Edit, Edited, FileRow};
 use node_docker::config::{
-    Config, ConfigCreated, ConfigReference, ConfigSpec, Data, Holder, Secret, SecretReference,
-    SecretRotated,
+    Config, ConfigCreated, ConfigReference, ConfigSpec, Data, SecretReference,
 };
 use node_docker::service::ServiceSpec;
 use node_docker::{Timestamp, Version};
 use serde::Deserialize;
+
+mod secrets;
 
 use super::change::Change;
 use super::failure::Failure;
@@ -58,14 +59,14 @@ pub fn routes() -> axum::Router<Api> {
             "/configs/{id}/update",
             post(|api, id, query, body| update(Config, api, id, query, body)).layer(limit()),
         )
-        .route("/secrets", get(list_secrets))
-        .route("/secrets/create", post(create_secret).layer(limit()))
-        .route("/secrets/{id}", get(inspect_secret).delete(|api, id| remove(Secret, api, id)))
+        .route("/secrets", get(secrets::list))
+        .route("/secrets/create", post(secrets::create).layer(limit()))
+        .route("/secrets/{id}", get(secrets::inspect).delete(|api, id| remove(Secret, api, id)))
         .route(
             "/secrets/{id}/update",
             post(|api, id, query, body| update(Secret, api, id, query, body)).layer(limit()),
         )
-        .route("/edge/secrets/{id}/rotate", post(rotate).layer(limit()))
+        .route("/edge/secrets/{id}/rotate", post(secrets::rotate).layer(limit()))
 }
 
 /// `GET /configs`. Data that this node does not have yet is left out.
@@ -79,17 +80,6 @@ async fn list_configs(
     let mut data = read_data(&api, rows.iter().map(|row| row.file.id).collect()).await?;
     let shown = rows.iter().map(|row| object(row, data.remove(&row.file.id)));
     Ok(Json(shown.collect()))
-}
-
-/// `GET /secrets`.
-async fn list_secrets(
-    State(api): State<Api>,
-    query: Answer<Query<ListQuery>>,
-) -> Result<Json<Vec<Secret>>, Failure> {
-    let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
-    let snapshot = Snapshot::latest(&api).await?;
-    let rows = snapshot.secrets.iter().filter(|row| fits(row, &filters));
-    Ok(Json(rows.map(|row| secret_object(row, &snapshot)).collect()))
 }
 
 fn fits(row: &FileRow, filters: &Filters) -> bool {
@@ -114,16 +104,6 @@ async fn create_config(
     created(change.edit(&api, Edit::CreateConfig(Box::new(request))).await?)
 }
 
-/// `POST /secrets/create`. Answers once the secret is sealed on this node's disk.
-async fn create_secret(
-    State(api): State<Api>,
-    change: Change,
-    body: Sent,
-) -> Result<(StatusCode, Json<ConfigCreated>), Failure> {
-    let request = seal(&api, node_docker::read(&body?)?).await?;
-    created(change.edit(&api, Edit::CreateSecret(Box::new(request))).await?)
-}
-
 fn created(edited: Edited) -> Result<(StatusCode, Json<ConfigCreated>), Failure> {
     let id = match edited {
         Edited::Config(id) => id.to_string(),
@@ -131,23 +111,6 @@ fn created(edited: Edited) -> Result<(StatusCode, Json<ConfigCreated>), Failure>
         _ => unreachable!("a creation answers with what it made"),
     };
     Ok((StatusCode::CREATED, Json(ConfigCreated { id })))
-}
-
-/// Seals what was sent; from here on nobody has it in the clear.
-async fn seal(api: &Api, sent: ConfigSpec) -> Result<SecretRequest, Failure> {
-    let ConfigSpec { name, labels, data: Data(data), templating, driver } = sent;
-    let data = Plaintext(data);
-    refuse_drivers(FileClass::Secret, templating.as_ref(), driver.as_ref())?;
-    file::check(FileClass::Secret, &name, data.0.len())?;
-    let me = api.read(|node, _| node.public_key()).await?;
-    let me = me.ok_or_else(|| {
-        Failure::Unavailable("this node does not know itself yet; try again soon".to_owned())
-    })?;
-    let sealed = tokio::task::spawn_blocking(move || node_agent::secrets::seal(&data, me));
-    let (sealed, keys) = sealed.await.expect("sealing does not panic").map_err(|error| {
-        Failure::Unavailable(format!("the system gives no random bytes ({error}); try again"))
-    })?;
-    Ok(SecretRequest { name, labels, sealed, keys })
 }
 
 fn refuse_drivers(
@@ -190,16 +153,6 @@ async fn inspect_config(
     Ok(Json(object(row, Some(data))))
 }
 
-/// `GET /secrets/{id or name}`: everything but what is in it.
-async fn inspect_secret(
-    State(api): State<Api>,
-    Path(wanted): Path<String>,
-) -> Result<Json<Secret>, Failure> {
-    let snapshot = Snapshot::latest(&api).await?;
-    let row = snapshot.file(FileClass::Secret, &wanted)?;
-    Ok(Json(secret_object(row, &snapshot)))
-}
-
 /// `POST /configs/{id or name}/update`: labels, and nothing else.
 async fn update(
     class: FileClass,
@@ -210,14 +163,20 @@ async fn update(
 ) -> Result<(), Failure> {
     let sent: ConfigSpec = node_docker::read(&body?)?;
     let snapshot = Snapshot::latest(&api).await?;
-    let held = &snapshot.file(class, &wanted)?.file;
+    let held_row = snapshot.file(class, &wanted)?;
+    let held = &held_row.file;
     let other_data = match held.id {
         FileId::Config(_) if !sent.data.is_empty() => {
             let has = read_data(&api, vec![held.id]).await?.remove(&held.id);
             has.is_none_or(|has| has != sent.data.0)
         }
         FileId::Config(_) => false,
-        FileId::Secret(_) => !sent.data.is_empty(),
+        // Docker's client sends what is in a secret with every deployment of a stack.
+        FileId::Secret(id) if !sent.data.is_empty() => {
+            let what = Plaintext(sent.data.0.clone());
+            secrets::is_other(&api, id, what, (held_row, &snapshot)).await?
+        }
+        FileId::Secret(_) => false,
     };
     let other_name = !sent.name.is_empty() && sent.name != held.name;
     if other_data || other_name || sent.templating.is_some() || sent.driver.is_some() {
@@ -241,27 +200,6 @@ async fn update(
     })
     .await?;
     Ok(())
-}
-
-/// `POST /edge/secrets/{id or name}/rotate`: a secret of the same name with what is sent. Answers with
-/// its id, and which services are updated for it.
-async fn rotate(
-    State(api): State<Api>,
-    Path(wanted): Path<String>,
-    change: Change,
-    body: Sent,
-) -> Result<Json<SecretRotated>, Failure> {
-    let sent: ConfigSpec = node_docker::read(&body?)?;
-    let snapshot = Snapshot::latest(&api).await?;
-    let row = snapshot.file(FileClass::Secret, &wanted)?;
-    let FileId::Secret(id) = row.file.id else { unreachable!("a secret was asked for") };
-    let sent = ConfigSpec { name: row.file.name.clone(), ..sent };
-    let request = Box::new(seal(&api, sent).await?);
-    let services = secret_object(row, &snapshot).services;
-    match change.edit(&api, Edit::RotateSecret { id, request }).await? {
-        Edited::Secret(id) => Ok(Json(SecretRotated { id: id.to_string(), services })),
-        _ => unreachable!("a rotation answers with the secret that it made"),
-    }
 }
 
 /// `DELETE /configs/{id or name}`.
@@ -330,16 +268,6 @@ fn object(row: &FileRow, data: Option<Vec<u8>>) -> Config {
             templating: None,
             driver: None,
         },
-    }
-}
-
-fn secret_object(row: &FileRow, snapshot: &Snapshot) -> Secret {
-    let holder = |id: &NodeId| Holder { id: id.to_string(), hostname: snapshot.hostname(*id) };
-    let services = row.services.iter().filter_map(|id| snapshot.service_of(*id));
-    Secret {
-        secret: object(row, None),
-        nodes: row.holders.iter().map(holder).collect(),
-        services: services.map(|service| service.name.clone()).collect(),
     }
 }
 

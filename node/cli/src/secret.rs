@@ -119,8 +119,8 @@ mod tests {
     async fn a_secret_is_rotated_by_one_request() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "level=7\n").expect("writable");
-        let answer = r#"{"ID":"x2","Services":["web"]}"#;
-        let answers: Answers = &[("POST /edge/secrets/db/rotate", 200, answer)];
+        let answers: Answers =
+            &[("POST /edge/secrets/db/rotate", 200, r#"{"ID":"x2","Services":["web"]}"#)];
         let (client, asked) = fake::agent(answers).await;
         let path = file.path().to_str().expect("UTF-8");
         let args = parse_for_tests(&["secret", "rotate", "db", path]).expect("valid");

@@ -1,8 +1,9 @@
-//! `configs` of a file: what they hold, and what they are called in the fleet.
+//! `configs` and `secrets` of a file: what they hold, and what they are called in the fleet.
 //!
 //! The data of a config never changes. So a config without a `name` of its own is called after what it
 //! holds (`shop_app.conf-1f0a93b2`): other data make another config, and the services that use it take
-//! that one, by their own rules of updates.
+//! that one, by their own rules of updates. A secret is called `shop_key`: a name made of what is in it
+//! would let everybody try what that is. Other data is a rotation of it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,11 +17,19 @@ use crate::log::Log;
 use crate::service::{STACK_LABEL, labels};
 use crate::tree::Entry;
 
+/// The key of secrets, in a file and in a service.
+pub const SECRETS: &str = "secrets";
+
+/// The key of configs.
+pub const CONFIGS: &str = "configs";
+
 /// How many digits of the digest are in a name.
 const DIGITS: usize = 8;
 
-/// What configs are read with.
+/// What configs or secrets are read with.
 pub struct Reading<'a> {
+    /// Which of both: `configs` or `secrets`.
+    pub kind: &'static str,
     /// The stack's name.
     pub stack: &'a str,
     /// The variables of whoever deploys.
@@ -32,16 +41,16 @@ pub struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// The configs by their names in the file, and those that are to be made.
+    /// Those of the file by their names in it, and those that are to be made.
     pub fn read(
         &self,
         entries: Vec<Entry>,
     ) -> (BTreeMap<String, Declared>, Vec<(String, ConfigSpec)>) {
         let (mut all, mut made) = (BTreeMap::new(), Vec::new());
         for entry in entries {
-            let path = format!("configs.{}", entry.key);
+            let path = format!("{}.{}", self.kind, entry.key);
             let Some(fields) = Fields::of(entry.node, path, self.log) else { continue };
-            // A config with a fault is there: who uses it has none.
+            // One with a fault is there: who uses it has none.
             let found = self.one(fields, &entry.key);
             let (declared, data) = found.unwrap_or_default();
             if let Some((data, own)) = data {
@@ -56,7 +65,7 @@ impl Reading<'_> {
         (all, made)
     }
 
-    #[expect(clippy::type_complexity, reason = "what is made of one config: its data and labels")]
+    #[expect(clippy::type_complexity, reason = "what is made of one: its data and labels")]
     fn one(
         &self,
         mut fields: Fields<'_>,
@@ -65,10 +74,18 @@ impl Reading<'_> {
         let name = fields.text("name");
         let external = Declared::external(&mut fields);
         let file = fields.text("file");
-        let content = fields.text("content");
+        let is_secret = self.kind == SECRETS;
+        let content = if is_secret { None } else { fields.text("content") };
         let variable = fields.text("environment");
         let own = labels(&mut fields, "labels");
-        fields.refuse(&[("template_driver", "a config is given to tasks as it is")]);
+        fields.refuse(&[("template_driver", "tasks get it as it is")]);
+        if is_secret {
+            fields.refuse(&[
+                ("content", "what is in a secret does not belong into this file: use `file`"),
+                ("driver", "the fleet itself keeps what is in a secret"),
+                ("driver_opts", "the fleet itself keeps what is in a secret"),
+            ]);
+        }
         let (place, path) = (fields.place.clone(), fields.path(""));
         fields.finish();
         let named =
@@ -79,8 +96,9 @@ impl Reading<'_> {
         }
         let given = [&file, &content, &variable].into_iter().flatten().count();
         if given != 1 {
+            let one = if is_secret { "" } else { ", `content`" };
             let what = format!(
-                "`{}` has one of `file`, `content` and `environment`, or `external: true`",
+                "`{}` has one of `file`{one} and `environment`, or `external: true`",
                 path.trim_end_matches('.')
             );
             self.log.refuse(&place, what);
@@ -99,9 +117,14 @@ impl Reading<'_> {
             }
             _ => return None,
         };
-        let digest = blake3::hash(&data).to_hex();
-        let of_data = || format!("{}_{key}-{}", self.stack, &digest[..DIGITS]);
-        let name = name.map(|name| name.text).unwrap_or_else(of_data);
+        let own_name = || {
+            let digest = blake3::hash(&data).to_hex();
+            match is_secret {
+                true => format!("{}_{key}", self.stack),
+                false => format!("{}_{key}-{}", self.stack, &digest[..DIGITS]),
+            }
+        };
+        let name = name.map(|name| name.text).unwrap_or_else(own_name);
         Some((named(name, false), Some((data, own))))
     }
 }

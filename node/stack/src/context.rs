@@ -70,10 +70,14 @@ pub struct Context<'a> {
     pub volumes: BTreeMap<String, Declared>,
     /// The configs by their name in the file.
     pub configs: BTreeMap<String, Declared>,
+    /// The secrets by their name in the file.
+    pub secrets: BTreeMap<String, Declared>,
     /// The networks that a service is on.
     pub used: RefCell<BTreeSet<String>>,
     /// The configs that a service uses.
     pub used_configs: RefCell<BTreeSet<String>>,
+    /// The secrets that a service uses.
+    pub used_secrets: RefCell<BTreeSet<String>>,
     /// The findings.
     pub log: &'a Log,
 }

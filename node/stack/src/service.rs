@@ -74,7 +74,6 @@ fn without_effect(fields: &mut Fields<'_>) {
 fn refused(fields: &mut Fields<'_>) {
     const NOT_HERE: &str = "services have no such setting";
     fields.refuse(&[
-        ("secrets", "secrets come later; use a config, or mount a file of the node (`volumes`)"),
         ("domainname", "write the whole name as `hostname`"),
         ("external_links", "attach both to one external network"),
         ("mac_address", "addresses belong to the fleet's plan"),

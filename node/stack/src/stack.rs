@@ -7,7 +7,7 @@ use node_docker::config::ConfigSpec;
 use node_docker::network::{Ipam, IpamConfig, NetworkCreate};
 use node_docker::service::ServiceSpec;
 
-use crate::configs::Reading;
+use crate::configs::{CONFIGS, Reading, SECRETS};
 use crate::context::{Context, Declared, Files};
 use crate::fields::Fields;
 use crate::interpolate::Variables;
@@ -44,6 +44,10 @@ pub struct Stack {
     pub configs: Vec<ConfigSpec>,
     /// The names of the configs that have to be there before.
     pub external_configs: Vec<String>,
+    /// The secrets that its services use and that belong to it.
+    pub secrets: Vec<ConfigSpec>,
+    /// The names of the secrets that have to be there before.
+    pub external_secrets: Vec<String>,
     /// Its services, each after those that it depends on.
     pub services: Vec<ServiceSpec>,
     /// What in the files has no effect.
@@ -51,11 +55,18 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The hash of all that the files ask for, which is the same for every writing of the same thing.
+    /// The hash of all that the files ask for, which is the same for every writing of the same thing. What
+    /// is in secrets is not in it: everybody may read the version, and could try what they are.
     pub fn version(&self) -> [u8; 32] {
         let own = (&self.networks, &self.configs, &self.services);
         let all = (&self.name, own, &self.external_networks, &self.external_configs);
-        let text = serde_json::to_vec(&all).expect("values of the API are plain JSON");
+        let names: Vec<&str> = self.secrets.iter().map(|secret| secret.name.as_str()).collect();
+        // A stack without secrets has the version that it always had.
+        let text = match names.is_empty() && self.external_secrets.is_empty() {
+            true => serde_json::to_vec(&all),
+            false => serde_json::to_vec(&(all, names, &self.external_secrets)),
+        };
+        let text = text.expect("values of the API are plain JSON");
         *blake3::hash(&text).as_bytes()
     }
 }
@@ -96,8 +107,10 @@ fn of_files(input: &Input<'_>, log: &Log) -> Option<Stack> {
         networks.push(Entry { place: place.clone(), key, node: Node::null(&place) });
     }
     let (declared, creates) = self::networks(networks, &name, log);
-    let reading = Reading { stack: &name, variables: input.variables, files: input.beside, log };
-    let (configs, made) = reading.read(top.entries("configs"));
+    let (variables, files) = (input.variables, input.beside);
+    let reading = |kind| Reading { kind, stack: &name, variables, files, log };
+    let (configs, made) = reading(CONFIGS).read(top.entries(CONFIGS));
+    let (secrets, made_secrets) = reading(SECRETS).read(top.entries(SECRETS));
     let context = Context {
         variables: input.variables,
         files: input.beside,
@@ -106,23 +119,25 @@ fn of_files(input: &Input<'_>, log: &Log) -> Option<Stack> {
         volumes: volumes(top.entries("volumes"), &name, log),
         networks: declared,
         configs,
+        secrets,
         used: RefCell::default(),
         used_configs: RefCell::default(),
+        used_secrets: RefCell::default(),
         stack: name,
         log,
     };
-    top.refuse(&[
-        ("secrets", "secrets come later; mount a file of the node (`volumes`)"),
-        ("models", "a fleet has no such thing"),
-    ]);
+    top.refuse(&[("models", "a fleet has no such thing")]);
     top.finish();
     let specs = services.iter().filter_map(|entry| service::read(entry, &context)).collect();
     let (used, used_configs) = (context.used.into_inner(), context.used_configs.into_inner());
+    let used_secrets = context.used_secrets.into_inner();
     Some(Stack {
         external_networks: external(&context.networks, &used),
         networks: only(creates, &used),
         external_configs: external(&context.configs, &used_configs),
         configs: only(made, &used_configs),
+        external_secrets: external(&context.secrets, &used_secrets),
+        secrets: only(made_secrets, &used_secrets),
         services: in_order(specs, &place, log),
         name: context.stack,
         notes: Vec::new(),

@@ -13,6 +13,7 @@ mod networks;
 
 use std::collections::BTreeMap;
 
+use node_docker::config::ConfigReference;
 use node_docker::container_spec::{ContainerSpec, Mount};
 use node_docker::service::ServiceSpec;
 
@@ -39,6 +40,7 @@ pub fn write(stack: &Stack) -> Node {
     top.map_unless_empty("networks", networks.declared(stack));
     top.map_unless_empty("volumes", volumes.declared());
     top.map_unless_empty("configs", configs::declared(stack));
+    top.map_unless_empty("secrets", configs::secrets(stack));
     node(top.into_value())
 }
 
@@ -58,7 +60,9 @@ fn service(spec: &ServiceSpec, stack: &Stack, networks: &Networks, volumes: &mut
     if !mounts.is_empty() {
         keys.list("volumes", mounts);
     }
-    configs::write(&container.configs, &stack.name, &mut keys);
+    configs::write("configs", &container.configs, &stack.name, &mut keys);
+    let secrets = container.secrets.iter().cloned().map(ConfigReference::from);
+    configs::write("secrets", &secrets.collect::<Vec<_>>(), &stack.name, &mut keys);
     networks.write(spec, key(&stack.name, &spec.name), &mut keys);
     deploy::write_ports(spec, &mut keys);
     deploy::write(spec, &stack.name, &mut keys);

@@ -305,3 +305,52 @@ fn what_is_no_use_of_a_secret_is_refused_and_one_in_use_is_not_removed() {
     docker(&fleet, &["service", "rm", "web"]);
     docker(&fleet, &["secret", "rm", "key"]);
 }
+
+/// A stack with a secret of a file.
+const STACK: &str = r#"
+name: shop
+services:
+  web:
+    image: registry.invalid/tools:1
+    command: ["sh", "-c", "busybox stat -c '%g %a' /run/secrets/key; busybox sha256sum /run/secrets/key; exec sleep 1000"]
+    stop_grace_period: 1s
+    networks: [site]
+    secrets: [{source: key, gid: "7", mode: 0440}]
+secrets:
+  key: {file: ./FILE}
+networks:
+  site: {external: true, name: host}
+"#;
+
+#[test]
+fn a_stack_makes_its_secrets_and_rotates_them_when_the_file_changes() {
+    if !can_run() {
+        return;
+    }
+    let (fleet, dir) = prepared(166, 1);
+    let deploy = |file: &str| {
+        let path = dir.path().join("stack.yaml");
+        fs::write(&path, STACK.replace("FILE", file)).expect("written");
+        let path = path.display().to_string();
+        let line = ["stack", "deploy", "-c", &path, "--resolve-image", "never", "--prune"];
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_edgectl"))
+            .args(line)
+            .env("EDGECTL_SOCKET", fleet.socket(1))
+            .output()
+            .expect("edgectl runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let logs = || text(&fleet.get(1, "/services/shop_web/logs?stdout=1&stderr=1").body);
+    let said = deploy("value");
+    assert!(said.contains("Creating secret shop_key"), "{said}");
+    fleet.until("it is read", || logs().contains(&sha256(VALUE)));
+    assert!(logs().contains("7 440\n"), "{}", logs());
+    let said = deploy("value");
+    assert!(!said.contains("otating") && said.contains("is as the file says"), "{said}");
+    let said = deploy("other");
+    assert!(said.contains("Rotating secret shop_key"), "{said}");
+    fleet.until("the other one is read", || logs().contains(&sha256(OTHER)));
+    docker(&fleet, &["stack", "rm", "shop"]);
+    fleet.until("its secrets are gone", || fleet.get(1, "/secrets").json() == json!([]));
+}

@@ -203,6 +203,8 @@ fn one(
         external_networks,
         configs: Vec::new(),
         external_configs: Vec::new(),
+        secrets: Vec::new(),
+        external_secrets: Vec::new(),
         services: specs,
         notes: Vec::new(),
     };
@@ -234,6 +236,7 @@ fn without_configs(asked: &Value) -> Value {
     let mut asked = asked.clone();
     if let Some(Value::Object(container)) = asked.pointer_mut("/TaskTemplate/ContainerSpec") {
         container.remove("Configs");
+        container.remove("Secrets");
     }
     asked
 }
@@ -248,6 +251,7 @@ fn resolved(spec: &ServiceSpec) -> ServiceSpec {
     }
     if let Some(container) = &mut spec.task_template.container_spec {
         container.configs.iter_mut().for_each(|config| config.config_id = "a".repeat(25));
+        container.secrets.iter_mut().for_each(|secret| secret.secret_id = "a".repeat(25));
     }
     spec
 }

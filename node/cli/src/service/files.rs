@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(after("--secret-rm a"), "b:/etc/b");
         assert_eq!(
             after("--secret-add src=c,target=/run/secrets/a"),
-            "b:/etc/b c:/run/secrets/a",
+            "c:/run/secrets/a b:/etc/b",
             "it takes the place of the one that is there"
         );
         assert_eq!(after("--secret-rm a --secret-add a"), "b:/etc/b a:/run/secrets/a");

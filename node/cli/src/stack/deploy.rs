@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{ArgAction, Args};
-use node_docker::config::{Config, ConfigCreated};
 use node_docker::dry_run::DryRun;
 use node_docker::network::{Network, NetworkCreated};
 use node_docker::service::{Service, ServiceCreated, ServiceSpec};
@@ -19,6 +18,8 @@ use crate::failure::{Exit, Failure};
 use crate::output::say;
 use crate::progress::{Goal, WaitFlags};
 use crate::service::{replace, resolve_anchors, wait_for};
+
+mod fleet_files;
 
 /// The label with the image as it is written in the file.
 const IMAGE: &str = "com.docker.stack.image";
@@ -96,10 +97,12 @@ pub async fn deploy(
     client.change_by(&DryRunFlags::default());
     deploy.networks(client, stack).await?;
     deploy.configs(client, stack).await?;
+    deploy.secrets(client, stack).await?;
     client.change_by(&DryRunFlags::tried(flags.dry_run.clone()));
     deploy.services(client, stack).await?;
     if flags.dry_run.is_none() && flags.prune {
-        deploy.prune_configs(client, stack).await?;
+        deploy.prune(client, stack, "configs", &stack.configs).await?;
+        deploy.prune(client, stack, "secrets", &stack.secrets).await?;
     }
     if !flags.detach && flags.dry_run.is_none() {
         deploy.wait(client).await;
@@ -112,7 +115,7 @@ struct Deploy<'a> {
     each: Each,
     /// The services that were changed, with what is waited for.
     changed: Vec<(String, ServiceSpec, Goal)>,
-    /// The networks and configs that a dry run does without, because it makes none.
+    /// The networks, configs and secrets that a dry run does without, because it makes none.
     missing: BTreeSet<String>,
 }
 
@@ -136,56 +139,6 @@ impl Deploy<'_> {
             let created = client.post::<_, NetworkCreated>("/networks/create", network).await?;
             if !created.warning.is_empty() {
                 say(format!("warning: {}", created.warning));
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the configs that are not there.
-    async fn configs(&mut self, client: &mut Client, stack: &Stack) -> Result<(), Failure> {
-        if stack.configs.is_empty() && stack.external_configs.is_empty() {
-            return Ok(());
-        }
-        let known: Vec<Config> = client.get("/configs").await?;
-        let find = |name: &str| known.iter().find(|config| config.spec.name == name);
-        if let Some(missing) = stack.external_configs.iter().find(|name| find(name).is_none()) {
-            return Err(Failure::new(format!("there is no config {missing}"))
-                .why("the file says that it is external: made before, and by others")
-                .hint(format!("edgectl config create {missing} FILE")));
-        }
-        for config in &stack.configs {
-            match find(&config.name) {
-                Some(held) if held.spec.data == config.data => {}
-                Some(_) => {
-                    return Err(Failure::new(format!(
-                        "the config {} holds something else than the file says",
-                        config.name
-                    ))
-                    .why("what a config holds never changes")
-                    .hint("another `name`, or none: then it is named after what it holds"));
-                }
-                None if self.args.dry_run.is_some() => {
-                    say(format!("{} would be created", config.name));
-                    self.missing.insert(config.name.clone());
-                }
-                None => {
-                    say(format!("Creating config {}", config.name));
-                    client.post::<_, ConfigCreated>("/configs/create", config).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the configs of the stack that are not in the files, unless a service uses one.
-    async fn prune_configs(&mut self, client: &mut Client, stack: &Stack) -> Result<(), Failure> {
-        let known: Vec<Config> = client.get(&format!("/configs?{}", of_stack(&stack.name))).await?;
-        let is_kept = |name: &str| stack.configs.iter().any(|config| config.name == name);
-        for config in known.iter().filter(|config| !is_kept(&config.spec.name)) {
-            match client.delete(&format!("/configs/{}", escape(&config.id))).await {
-                Ok(()) => say(format!("Removing config {}", config.spec.name)),
-                Err(CallError::Refused { .. }) => {}
-                Err(other) => return Err(other.into()),
             }
         }
         Ok(())
@@ -231,6 +184,7 @@ impl Deploy<'_> {
         task.networks.retain(|network| !self.missing.contains(&network.target));
         if let Some(container) = &mut task.container_spec {
             container.configs.retain(|config| !self.missing.contains(&config.config_name));
+            container.secrets.retain(|secret| !self.missing.contains(&secret.secret_name));
         }
     }
 

@@ -1,10 +1,14 @@
-//! `configs` of a service: which files its tasks get.
+//! `configs` and `secrets` of a service: which files its tasks get.
 
-use node_docker::config::{ConfigReference, FileTarget};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use node_docker::config::{ConfigReference, FileTarget, SecretReference};
 use node_docker::service::ServiceSpec;
 
 use super::mounts::mode;
-use crate::context::Context;
+use crate::configs::{CONFIGS, SECRETS};
+use crate::context::{Context, Declared};
 use crate::fields::{Fields, Text, as_text, number};
 use crate::tree::{Node, Place, Value};
 
@@ -12,12 +16,23 @@ use crate::tree::{Node, Place, Value};
 const MODE: u32 = 0o444;
 
 pub fn read(fields: &mut Fields<'_>, spec: &mut ServiceSpec, context: &Context<'_>) {
-    let path = fields.path("configs");
-    let items = fields.items("configs").unwrap_or_default();
+    let configs = files(fields, (CONFIGS, &context.configs, &context.used_configs), context);
+    let secrets = files(fields, (SECRETS, &context.secrets, &context.used_secrets), context);
+    let container = spec.task_template.container_spec.get_or_insert_default();
+    container.configs = configs;
+    container.secrets = secrets.into_iter().map(SecretReference::from).collect();
+}
+
+/// The key in a service, what the file has under it, and what of that is used.
+type Known<'a> = (&'static str, &'a BTreeMap<String, Declared>, &'a RefCell<BTreeSet<String>>);
+
+fn files(fields: &mut Fields<'_>, known: Known<'_>, context: &Context<'_>) -> Vec<ConfigReference> {
+    let path = fields.path(known.0);
+    let items = fields.items(known.0).unwrap_or_default();
     let mut files: Vec<ConfigReference> = Vec::new();
     for item in items {
         let place = item.place.clone();
-        let Some(file) = of_item(item, &path, context) else { continue };
+        let Some(file) = of_item(item, (&path, known), context) else { continue };
         let target = |one: &ConfigReference| one.file.as_ref().map(|file| file.name.clone());
         if files.iter().any(|other| target(other) == target(&file)) {
             let what = format!("`{path}`: two files at {}", target(&file).unwrap_or_default());
@@ -26,10 +41,14 @@ pub fn read(fields: &mut Fields<'_>, spec: &mut ServiceSpec, context: &Context<'
         }
         files.push(file);
     }
-    spec.task_template.container_spec.get_or_insert_default().configs = files;
+    files
 }
 
-fn of_item(item: Node, path: &str, context: &Context<'_>) -> Option<ConfigReference> {
+fn of_item(
+    item: Node,
+    (path, known): (&str, Known<'_>),
+    context: &Context<'_>,
+) -> Option<ConfigReference> {
     let place = item.place.clone();
     let mut file = FileTarget { name: String::new(), uid: "0".into(), gid: "0".into(), mode: MODE };
     let source = match item.value {
@@ -49,13 +68,14 @@ fn of_item(item: Node, path: &str, context: &Context<'_>) -> Option<ConfigRefere
         _ => as_text(item, path, context.log)?,
     };
     let Text { place, text: source } = source;
-    let Some(declared) = context.configs.get(&source) else {
-        let what =
-            format!("the config `{source}` is not in `configs` of this file; write it there");
+    let (kind, declared, used) = known;
+    let Some(declared) = declared.get(&source) else {
+        let one = kind.trim_end_matches('s');
+        let what = format!("the {one} `{source}` is not in `{kind}` of this file; write it there");
         context.log.refuse(&place, what);
         return None;
     };
-    context.used_configs.borrow_mut().insert(source.clone());
+    used.borrow_mut().insert(source.clone());
     if file.name.is_empty() {
         file.name = source;
     }

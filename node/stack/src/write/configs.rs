@@ -1,4 +1,4 @@
-//! Configs: those at the top of the file, and the files that a service gets of them.
+//! Configs and secrets: those at the top of the file, and the files that a service gets of them.
 
 use node_docker::config::{ConfigReference, ConfigSpec};
 
@@ -6,8 +6,9 @@ use super::keys::{Keys, node};
 use super::{key, without_own};
 use crate::stack::Stack;
 
-/// The key `configs` of a service. A use of no named config is left out: nobody could find it.
-pub fn write(references: &[ConfigReference], stack: &str, keys: &mut Keys) {
+/// The key `configs` or `secrets` of a service. A use of one without a name is left out: nobody could
+/// find it.
+pub fn write(kind: &str, references: &[ConfigReference], stack: &str, keys: &mut Keys) {
     let named = references.iter().filter(|one| !one.config_name.is_empty());
     let items: Vec<_> = named
         .map(|reference| {
@@ -23,7 +24,7 @@ pub fn write(references: &[ConfigReference], stack: &str, keys: &mut Keys) {
         })
         .collect();
     if !items.is_empty() {
-        keys.list("configs", items);
+        keys.list(kind, items);
     }
 }
 
@@ -38,6 +39,21 @@ pub fn declared(stack: &Stack) -> Keys {
         all.map(key(&stack.name, name), one);
     }
     for name in &stack.external_configs {
+        let mut one = Keys::default();
+        one.text("external", "true");
+        if key(&stack.name, name) != name {
+            one.text("name", name);
+        }
+        all.map(key(&stack.name, name), one);
+    }
+    all
+}
+
+/// The key `secrets` at the top. What is in one is never written: each has to be there before.
+pub fn secrets(stack: &Stack) -> Keys {
+    let mut all = Keys::default();
+    let own = stack.secrets.iter().map(|secret| &secret.name);
+    for name in own.chain(&stack.external_secrets) {
         let mut one = Keys::default();
         one.text("external", "true");
         if key(&stack.name, name) != name {

@@ -18,13 +18,24 @@ const CONFIG: [Sample; 7] = [
     ("template_driver", "golang"),
 ];
 
+const SECRET: [Sample; 8] = [
+    ("driver", "vault"),
+    ("driver_opts", "{a: b}"),
+    ("environment", "FROM_OUTSIDE"),
+    ("external", "true"),
+    ("file", "web.env"),
+    ("labels", "{a: b}"),
+    ("name", "a"),
+    ("template_driver", "golang"),
+];
+
 const TOP: [Sample; 9] = [
     ("configs", "{a: {content: x}}"),
     ("include", "[other.yaml]"),
     ("models", "{a: {model: x}}"),
     ("name", "shop"),
     ("networks", "{back: {}}"),
-    ("secrets", "{a: {file: ./x}}"),
+    ("secrets", "{a: {file: ./web.env}}"),
     ("services", "{web: {image: a}}"),
     ("version", "'3.8'"),
     ("volumes", "{data: {}}"),
@@ -223,7 +234,7 @@ fn every_key_of_a_service_does_what_the_table_says() {
         };
         format!(
             "services: {{web: {{{inner}}}, db: {{image: b}}}}\nvolumes: {{data: }}\n\
-             configs: {{a: {{content: x}}}}\n"
+             configs: {{a: {{content: x}}}}\nsecrets: {{a: {{file: web.env}}}}\n"
         )
     });
 }
@@ -248,6 +259,13 @@ fn every_other_key_does_what_the_tables_say() {
         };
         format!(
             "services: {{web: {{image: a, configs: [a]}}}}\nconfigs: {{a: {{{content}{key}: {value}}}}}\n"
+        )
+    });
+    check("Secrets", &SECRET, |key, value| {
+        let content =
+            if ["file", "environment", "external"].contains(&key) { "" } else { "file: web.env, " };
+        format!(
+            "services: {{web: {{image: a, secrets: [a]}}}}\nsecrets: {{a: {{{content}{key}: {value}}}}}\n"
         )
     });
     check("The whole file", &TOP, |key, value| match key {

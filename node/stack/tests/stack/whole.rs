@@ -137,6 +137,53 @@ fn configs_are_called_after_what_they_hold() {
 }
 
 #[test]
+fn a_secret_is_not_called_after_what_it_holds_and_changes_no_version() {
+    let file = "services:\n  web:\n    image: a\n    secrets: [key, {source: tls, target: /etc/tls, uid: '10', mode: 0400}, old]\n\
+                secrets:\n  key: {environment: FROM_OUTSIDE, labels: {a: b}}\n  tls: {file: web.env, name: tls-1}\n  \
+                old: {external: true}\n  unused: {file: web.env}\n";
+    let stack = Given::file(file).read();
+    let made: Vec<_> =
+        stack.secrets.iter().map(|one| (one.name.as_str(), one.data.0.len())).collect();
+    assert_eq!(made, [("st_key", 4), ("tls-1", 14)]);
+    assert_eq!(stack.external_secrets, ["old"]);
+    assert_eq!(stack.secrets[0].labels["a"], "b");
+    let spec = serde_json::to_value(&stack.services[0]).expect("it is JSON");
+    let files = at(&spec, "TaskTemplate.ContainerSpec.Secrets");
+    assert_eq!(files[0]["SecretName"], "st_key");
+    assert_eq!(files[0]["File"], json!({"Name": "key", "UID": "0", "GID": "0", "Mode": 0o444}));
+    assert_eq!(files[1]["File"]["Name"], "/etc/tls");
+    let mut other = stack.clone();
+    other.secrets[0].data.0 = b"other".to_vec();
+    assert_eq!(other.version(), stack.version(), "everybody may read the version");
+    other.secrets[0].name = "else".to_owned();
+    assert_ne!(other.version(), stack.version());
+    let text = format!("{stack:?}");
+    assert!(!text.contains("104, 101, 114, 101"), "{text}");
+}
+
+#[test]
+fn secrets_that_say_nothing_or_too_much_are_refused() {
+    for (secret, wanted) in [
+        ("{}", "`secrets.a` has one of `file` and `environment`, or `external: true`"),
+        ("{content: x, file: web.env}", "does not belong into this file: use `file`"),
+        ("{file: gone}", "gone: no such file"),
+        ("{environment: GONE}", "the variable `GONE` has to be set"),
+        ("{file: web.env, driver: vault}", "the fleet itself keeps"),
+    ] {
+        let file =
+            format!("services: {{web: {{image: a, secrets: [a]}}}}\nsecrets: {{a: {secret}}}\n");
+        let problems = refused(&Given::file(&file));
+        assert!(problems.iter().any(|problem| problem.contains(wanted)), "{secret}: {problems:?}");
+    }
+    let file = "services: {web: {image: a, secrets: [b]}}\nsecrets: {a: {file: web.env}}\n";
+    let problems = refused(&Given::file(file));
+    assert!(
+        problems[0].contains("the secret `b` is not in `secrets` of this file"),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn configs_that_say_nothing_or_too_much_are_refused() {
     let file = |config: &str, used: &str| {
         format!("services: {{web: {{image: a, configs: [{used}]}}}}\nconfigs: {{a: {config}}}\n")
