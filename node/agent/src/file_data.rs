@@ -60,6 +60,11 @@ impl FileReader {
         assert!(first.is_ok(), "an agent has one node");
     }
 
+    /// The key that opens what was wrapped for this node.
+    pub(super) fn key(&self) -> &NodeKey {
+        &self.key
+    }
+
     /// Opens a secret; `None`: this node has no key that fits.
     pub(super) fn open(&self, secret: &SealedSecret) -> Option<Plaintext> {
         secret.spec.open(&secret.sealed, &secret.keys, &self.key.secret())

@@ -20,7 +20,6 @@ use super::history::History;
 use super::networks::Networks;
 use super::shared::Shared;
 use super::{ExitReason, joining, secrets};
-use crate::identity::NodeKey;
 use crate::store::{StoreEvent, StoreWriter};
 use crate::transport::{Arrival, DialFailure, Transport};
 
@@ -46,8 +45,6 @@ pub(super) struct NodeLoop {
     pub(super) clock: NodeClock,
     pub(super) shared: Arc<Shared>,
     pub(super) transport: Transport,
-    /// Opens keys of secrets that this node gives to others.
-    pub(super) key: NodeKey,
     pub(super) store: StoreWriter,
     pub(super) driver: Box<dyn Driver>,
     pub(super) joins: mpsc::Sender<SocketAddr>,
@@ -307,7 +304,7 @@ impl NodeLoop {
                 }
                 Action::Event(event) => self.on_event(event),
                 Action::ShareKey(share) => {
-                    if let Some(wrapped) = secrets::share(&share, &self.key) {
+                    if let Some(wrapped) = secrets::share(&share, self.shared.files.key()) {
                         self.step(Input::KeysWrapped(wrapped));
                     }
                 }

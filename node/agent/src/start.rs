@@ -131,15 +131,13 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
     background.spawn(conditions::watch(handle.downgrade(), opening.driver.progress()));
     background.spawn(devices::watch(handle.downgrade(), opening.devices));
     serve_members(&handle, &background);
-    let driver = Box::new(opening.driver);
     let mut machine = NodeLoop {
         node,
         clock,
         shared,
         transport,
-        key: opening.key,
         store,
-        driver,
+        driver: Box::new(opening.driver),
         joins,
         history,
         pending: PendingReplies::default(),

@@ -1,6 +1,6 @@
 //! Edits in the words of whoever types them, for the audit log.
 
-use crdt_state::{ConfigId, NetworkId, ServiceId};
+use crdt_state::{FileId, NetworkId, ServiceId};
 
 use crate::Edit;
 use crate::edit::Steer;
@@ -40,8 +40,12 @@ impl Node {
             }
             Edit::UpdateFleet { .. } => "swarm update".to_owned(),
             Edit::CreateConfig(request) => format!("config create {}", request.name),
-            Edit::UpdateConfig { id, .. } => format!("config update {}", self.config_name(*id)),
-            Edit::RemoveConfig { id } => format!("config rm {}", self.config_name(*id)),
+            Edit::UpdateConfig { id, .. } => format!("config update {}", self.file_name(*id)),
+            Edit::RemoveConfig { id } => format!("config rm {}", self.file_name(*id)),
+            Edit::CreateSecret(request) => format!("secret create {}", request.name),
+            Edit::UpdateSecret { id, .. } => format!("secret update {}", self.file_name(*id)),
+            Edit::RemoveSecret { id } => format!("secret rm {}", self.file_name(*id)),
+            Edit::RotateSecret { id, .. } => format!("secret rotate {}", self.file_name(*id)),
             Edit::AddClient { name, role, .. } => {
                 format!("ca client --role {} {name}", role.as_str())
             }
@@ -67,8 +71,9 @@ impl Node {
         network.map_or_else(|| id.to_string(), |network| network.name.clone())
     }
 
-    fn config_name(&self, id: ConfigId) -> String {
-        let config = self.catalog().configs.configs.get(&id);
-        config.map_or_else(|| id.to_string(), |config| config.name.clone())
+    fn file_name(&self, id: impl Into<FileId>) -> String {
+        let id = id.into();
+        let file = self.catalog().files.files.get(&id);
+        file.map_or_else(|| id.to_string(), |file| file.name.clone())
     }
 }

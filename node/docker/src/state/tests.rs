@@ -216,7 +216,6 @@ fn what_is_not_supported_is_refused_by_name() {
         format!(r#"{{"TaskTemplate": {{"ContainerSpec": {{"Image": "a", {fields}}}}}}}"#)
     };
     for (json, names) in [
-        (container(r#""Secrets": [{"SecretID": "a"}]"#), "ContainerSpec.Secrets"),
         (container(r#""Frob": 1"#), "TaskTemplate.ContainerSpec.Frob"),
         (
             container(r#""Mounts": [{"Target": "/a", "ImageOptions": {"Subpath": "x"}}]"#),
