@@ -85,7 +85,7 @@ impl KeySharing {
     pub fn take_due(&mut self, planner: &Planner, replica: &Replica) -> Vec<KeyShare> {
         self.is_due = false;
         let catalog = planner.catalog();
-        let named = catalog.services.values().flat_map(named_by);
+        let named = catalog.services.values().flat_map(|service| named_by(service));
         let living = catalog.files.of_class(FileClass::Secret).map(|file| file.id);
         let secrets: BTreeSet<FileId> = named.chain(living).collect();
         let secrets = secrets.into_iter().filter_map(|id| match id {
@@ -138,7 +138,7 @@ fn recipients(id: SecretId, planner: &Planner) -> BTreeSet<NodeId> {
     members.sort_by_key(|node| std::cmp::Reverse(rank(id, *node)));
     let mut wanted: BTreeSet<NodeId> = members.into_iter().take(KEEPERS).collect();
     let names = |service: &&Service| named_by(service).contains(&FileId::Secret(id));
-    for service in catalog.services.values().filter(names) {
+    for service in catalog.services.values().map(AsRef::as_ref).filter(names) {
         wanted.extend(planner.eligible(service.id));
     }
     wanted

@@ -113,7 +113,7 @@ impl Catalog {
             let templates = [Some(&service.template), good].into_iter().flatten();
             templates.flat_map(|t| t.extension.files()).any(|file| file.file == id)
         };
-        let users = self.services.values().filter(names);
+        let users = self.services.values().map(AsRef::as_ref).filter(names);
         touched.handovers.extend(users.map(|service| service.id));
     }
 

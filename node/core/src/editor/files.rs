@@ -93,7 +93,7 @@ impl Editor<'_> {
     /// The services whose current template names a file.
     pub(super) fn users(&self, id: FileId) -> impl Iterator<Item = &Service> {
         let names = move |service: &&Service| files(&service.template).any(|file| file == id);
-        self.catalog().services.values().filter(names)
+        self.catalog().services.values().map(AsRef::as_ref).filter(names)
     }
 
     /// The files of a service exist under their names, or it `held` them before they were removed.
@@ -135,7 +135,8 @@ impl Editor<'_> {
         if self.replica.unfit().any(|(key, ..)| key.kind == Kind::SERVICE) {
             return;
         }
-        let needed: BTreeSet<FileId> = catalog.services.values().flat_map(named_by).collect();
+        let needed: BTreeSet<FileId> =
+            catalog.services.values().flat_map(|one| named_by(one)).collect();
         let is_needless = |id: &&FileId| !needed.contains(id);
         let parts = catalog.files.removed_data().filter(|(id, _)| is_needless(&id));
         let parts: Vec<(FileId, u16)> = parts.collect();
