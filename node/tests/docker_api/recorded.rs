@@ -223,3 +223,8 @@ fn networks_are_as_in_swarm() {
 fn a_stack_is_as_in_swarm() {
     session_with_networks("stacks", 'r');
 }
+
+#[test]
+fn secrets_are_as_in_swarm() {
+    session("secrets", 177);
+}
