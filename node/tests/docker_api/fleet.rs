@@ -93,14 +93,14 @@ impl Fleet {
         let mut command = Command::new(words.next().expect("at least edgectl"));
         command
             .args(words)
-            .args(["agent", "--hostname", &format!("shop-{number}"), "--log", "warn"])
+            .args(["agent", "--hostname", &format!("shop-{number}")])
             .args(["--data-dir", &path(format!("data-{number}"))])
             .args(["--socket", &self.socket(number).display().to_string()])
             .args(["--listen", &format!("127.{net}.0.{number}:7946")])
             .env("EDGECTL_FLEET_KEY", "5".repeat(64))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        command.envs(self.settings.iter().cloned());
+        command.env("EDGECTL_LOG", "warn").envs(self.settings.iter().cloned());
         if number > 1 {
             command.args(["--join", &format!("127.{net}.0.1:7946")]);
         }
