@@ -85,6 +85,15 @@ async fn exposed_by(
     Ok(read)
 }
 
+/// The names of the secrets that a node can read, by name.
+pub async fn readable_by(client: &mut Client, node: &str) -> Result<Vec<String>, Failure> {
+    let secrets: Vec<Secret> = client.get("/secrets").await?;
+    let read = exposed_by(client, secrets, node).await?;
+    let mut names: Vec<String> = read.into_iter().map(|read| read.secret.spec.name).collect();
+    names.sort();
+    Ok(names)
+}
+
 /// What nodes are called.
 fn hostnames(nodes: &[Holder]) -> String {
     let mut names: Vec<&str> = nodes

@@ -10,6 +10,7 @@ use crate::each::Each;
 use crate::failure::{Exit, Failure};
 use crate::output::{print, say};
 use crate::resolve;
+use crate::secret;
 use node_docker::system::{Swarm, SwarmSpec};
 
 /// Flags. The program itself carries it out: no agent may run.
@@ -37,9 +38,12 @@ pub struct RevokeArgs {
 /// Removes each node, and ends the tokens that it could show again.
 pub async fn revoke(args: RevokeArgs, mut client: Client) -> Result<Exit, Failure> {
     let mut each = Each::new();
+    let mut readable = Vec::new();
     for typed in &args.nodes {
+        let read = secret::readable_by(&mut client, typed).await.unwrap_or_default();
         if each.take(remove(&mut client, typed).await).is_some() {
             print(typed)?;
+            readable.extend(read.into_iter().map(|secret| (secret, typed)));
         }
     }
     let exit = each.exit();
@@ -53,6 +57,12 @@ pub async fn revoke(args: RevokeArgs, mut client: Client) -> Result<Exit, Failur
         say(
             "its key is refused from now on, wherever that is heard, and the standing join tokens were replaced",
         );
+        for (name, node) in readable {
+            say(format!(
+                "{node} could read the secret {name}; make it worthless where it opens something, and then: \
+                 edgectl secret rotate {name} FILE"
+            ));
+        }
     }
     Ok(exit)
 }

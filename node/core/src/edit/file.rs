@@ -134,17 +134,17 @@ pub enum BadFile {
 }
 
 fn size_words(class: FileClass, bytes: usize) -> String {
-    match class {
-        FileClass::Config => format!(
-            "config data must be larger than 0 and at most {CONFIG_BYTES_MAX} bytes, and this is \
-             {bytes}; put larger files into the image or a volume"
+    let (bound, large) = match class {
+        FileClass::Config => {
+            (format!("at most {CONFIG_BYTES_MAX}"), "put larger files into the image or a volume")
+        }
+        FileClass::Secret => (
+            format!("less than {}", SECRET_BYTES_MAX + 1),
+            "keep in the secret the key to a larger file",
         ),
-        FileClass::Secret => format!(
-            "secret data must be larger than 0 and less than {} bytes, and this is {bytes}; keep \
-             in the secret the key to a larger file",
-            SECRET_BYTES_MAX + 1
-        ),
-    }
+    };
+    let hint = if bytes == 0 { "see that the file is not empty" } else { large };
+    format!("{class} data must be larger than 0 and {bound} bytes, and this is {bytes}; {hint}")
 }
 
 fn taken_words(id: FileId, name: &str) -> String {
