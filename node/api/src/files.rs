@@ -174,7 +174,7 @@ async fn update(
         // Docker's client sends what is in a secret with every deployment of a stack.
         FileId::Secret(id) if !sent.data.is_empty() => {
             let what = Plaintext(sent.data.0.clone());
-            secrets::is_other(&api, id, what, (held_row, &snapshot)).await?
+            secrets::is_other(&api, id, what, held_row).await?
         }
         FileId::Secret(_) => false,
     };

@@ -87,14 +87,14 @@ pub(super) async fn is_other(
     api: &Api,
     id: SecretId,
     sent: Plaintext,
-    (row, snapshot): (&FileRow, &Snapshot),
+    row: &FileRow,
 ) -> Result<bool, Failure> {
-    let held = holds(api, id, sent).await?.ok_or_else(|| unreadable(row, snapshot))?;
+    let held = holds(api, id, sent).await?.ok_or_else(|| unreadable(row))?;
     Ok(held == Held::Other)
 }
 
-fn unreadable(row: &FileRow, snapshot: &Snapshot) -> Failure {
-    let names: Vec<String> = row.holders.iter().map(|node| snapshot.hostname(*node)).collect();
+fn unreadable(row: &FileRow) -> Failure {
+    let names: Vec<String> = row.holders.iter().map(name_of).collect();
     Failure::Unavailable(format!(
         "this node cannot read the secret {0}, and cannot say whether what was sent is something else; \
          ask one of {1}, or: edgectl secret rotate {0} FILE",
@@ -127,7 +127,7 @@ pub(super) async fn rotate(
         let held = match holds(&api, id, Plaintext(sent.data.0.clone())).await? {
             // Of a file that every node has any node may be the one that reads it.
             None if matches!(change, Change::FromFile(_)) => Held::Same,
-            held => held.ok_or_else(|| unreadable(row, &snapshot))?,
+            held => held.ok_or_else(|| unreadable(row))?,
         };
         if held == Held::Same {
             return Ok(Json(SecretRotated { id: id.to_string(), services: Vec::new() }));
@@ -142,8 +142,12 @@ pub(super) async fn rotate(
     }
 }
 
+fn name_of((node, hostname): (&NodeId, &String)) -> String {
+    if hostname.is_empty() { node.to_string() } else { hostname.clone() }
+}
+
 fn secret_object(row: &FileRow, snapshot: &Snapshot) -> Secret {
-    let holder = |id: &NodeId| Holder { id: id.to_string(), hostname: snapshot.hostname(*id) };
+    let holder = |one: (&NodeId, &String)| Holder { id: one.0.to_string(), hostname: name_of(one) };
     let services = row.services.iter().filter_map(|id| snapshot.service_of(*id));
     Secret {
         secret: object(row, None),

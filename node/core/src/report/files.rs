@@ -17,8 +17,9 @@ pub struct FileRow {
     pub services: Vec<ServiceId>,
     /// Is all of its data on this node?
     pub is_here: bool,
-    /// Of a secret: the nodes that can read it.
-    pub holders: BTreeSet<NodeId>,
+    /// Of a secret: the nodes that can read it, also those that were removed since, with their host names
+    /// as far as they are known.
+    pub holders: BTreeMap<NodeId, String>,
 }
 
 /// What does not fit together since a partition.
@@ -60,8 +61,11 @@ impl Node {
             services: users.remove(&file.id).unwrap_or_default(),
             is_here: catalog.files.is_here(file.id),
             holders: match file.id {
-                FileId::Secret(id) => catalog.secrets.holders(id).clone(),
-                FileId::Config(_) => BTreeSet::new(),
+                FileId::Secret(id) => {
+                    let holders = catalog.secrets.holders(id).iter();
+                    holders.map(|node| (*node, catalog.hostname(*node))).collect()
+                }
+                FileId::Config(_) => BTreeMap::new(),
             },
         };
         catalog.files.of_class(class).map(row).collect()

@@ -68,7 +68,7 @@ fn row(host: &Host, id: SecretId) -> FileRow {
 }
 
 fn holders(host: &Host, id: SecretId) -> BTreeSet<NodeId> {
-    row(host, id).holders
+    row(host, id).holders.into_keys().collect()
 }
 
 #[test]
