@@ -87,8 +87,7 @@ fn creates(machines: &Machines, flood: &Path, figures: &mut Figures) -> Result<(
     let sources: Vec<String> = (1..=SOURCES).map(|n| format!("127.157.1.{n}:0")).collect();
     let mut flooding = Command::new(flood);
     flooding.args([&RATE.to_string(), &targets.join(","), &sources.join(",")]);
-    let mut flooding =
-        flooding.stdout(Stdio::inherit()).spawn().context("cannot start the flood")?;
+    let mut flooding = flooding.stdout(Stdio::null()).spawn().context("cannot start the flood")?;
     sleep(Duration::from_secs(3));
     let measured = created(machines, "flooded").and_then(|took| Ok((took, machines.memory()?)));
     let _ = flooding.kill();
