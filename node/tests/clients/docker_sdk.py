@@ -59,7 +59,6 @@ def fleet():
     assert nodes[0].attrs["Spec"] == spec
     nodes[0].update({**spec, "Availability": "active"})
     assert first.secrets.list() == first.plugins.list() == []
-    refused(docker.errors.APIError, "secrets come later", lambda: first.secrets.create(name="s", data=b"x"))
     refused(docker.errors.NotFound, "edgectl service ls", lambda: first.services.get("nothing"))
 
 
@@ -73,6 +72,12 @@ def networks_and_configs():
     assert second.configs.get(config.id).attrs["Spec"]["Data"] == "aGVsbG8="
     config.remove()
     network.remove()
+    secret = first.secrets.create(name="key", data=b"hidden", labels={"x": "y"})
+    until("the other node has it too", lambda: second.secrets.list(filters={"name": "key"}))
+    spec = second.secrets.get(secret.id).attrs["Spec"]
+    assert spec["Name"] == "key" and spec["Labels"] == {"x": "y"} and "Data" not in spec, spec
+    refused(docker.errors.APIError, "already exists", lambda: second.secrets.create(name="key", data=b"x"))
+    second.secrets.get("key").remove()
 
 
 def services():

@@ -13,6 +13,17 @@ use serde_json::Value;
 /// Enough for a machine that compiles at the same time; an idle one needs 2 s.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// The third number of the addresses: tests of several files run at the same time, and count their nets
+/// each for itself.
+const FILE: u8 = {
+    let (name, mut at, mut number) = (env!("CARGO_CRATE_NAME").as_bytes(), 0, 0);
+    while at < name.len() {
+        number = (number * 31 + name[at] as u16) % 251;
+        at += 1;
+    }
+    number as u8 + 1
+};
+
 /// Agents of one fleet.
 pub struct Fleet {
     dir: tempfile::TempDir,
@@ -41,7 +52,7 @@ impl Reply {
 }
 
 impl Fleet {
-    /// Starts agents that know each other. They listen on addresses of their own, 127.`net`.0.x, so
+    /// Starts agents that know each other. They listen on addresses of their own, 127.`net`.[`FILE`].x, so
     /// that tests do not disturb each other.
     pub fn start(net: u8, count: usize) -> Fleet {
         Fleet::start_in(tempfile::tempdir().expect("a directory"), net, count, &[])
@@ -96,13 +107,13 @@ impl Fleet {
             .args(["agent", "--hostname", &format!("shop-{number}")])
             .args(["--data-dir", &path(format!("data-{number}"))])
             .args(["--socket", &self.socket(number).display().to_string()])
-            .args(["--listen", &format!("127.{net}.0.{number}:7946")])
+            .args(["--listen", &format!("127.{net}.{FILE}.{number}:7946")])
             .env("EDGECTL_FLEET_KEY", "5".repeat(64))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         command.env("EDGECTL_LOG", "warn").envs(self.settings.iter().cloned());
         if number > 1 {
-            command.args(["--join", &format!("127.{net}.0.1:7946")]);
+            command.args(["--join", &format!("127.{net}.{FILE}.1:7946")]);
         }
         command
     }

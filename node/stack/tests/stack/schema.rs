@@ -35,7 +35,7 @@ const TOP: [Sample; 9] = [
     ("models", "{a: {model: x}}"),
     ("name", "shop"),
     ("networks", "{back: {}}"),
-    ("secrets", "{a: {file: ./web.env}}"),
+    ("secrets", "{a: {file: web.env}}"),
     ("services", "{web: {image: a}}"),
     ("version", "'3.8'"),
     ("volumes", "{data: {}}"),
