@@ -30,8 +30,8 @@ pub struct LogWriter {
 }
 
 /// How long a client that attached before the start may take to read the log: its agent looks for the
-/// run as soon as it is there.
-const CLIENT_WAIT_NS: u64 = 5_000_000_000;
+/// run as soon as it is there, which takes seconds on a machine that is busy with starting others.
+const CLIENT_WAIT_NS: u64 = 30_000_000_000;
 
 /// What is kept for an attached client beyond the options: never a full disk because somebody is
 /// attached for months.

@@ -149,12 +149,12 @@ impl Attachment {
 
     async fn copy_output(&self, moment: &Moment, output: &mut Output) {
         let run = moment.run();
-        let request = LogRequest { run, tail: self.tail, since_wall_ms: None, follow: self.follow };
-        let Ok(log) = self.api.handle.logs(self.container.node, request).await else { return };
-        let mut log: LogStream = log.checked_every(FOLLOW_INTERVAL);
         // The log keeps more than it would for a client that is slow, and also for one that has read all
         // of it: a program can write more than a small log in the time until the next look.
         let _held = runtime::logs::hold(&self.api.handle.log_dir(run)).ok();
+        let request = LogRequest { run, tail: self.tail, since_wall_ms: None, follow: self.follow };
+        let Ok(log) = self.api.handle.logs(self.container.node, request).await else { return };
+        let mut log: LogStream = log.checked_every(FOLLOW_INTERVAL);
         while let Some(Ok(news)) = log.next().await {
             let LogNews::Entry(entry) = news else { continue };
             if self.wants(&entry) && !output.send(self.shown(entry)).await {
