@@ -24,6 +24,9 @@ pub struct ReadFrom {
 /// and nothing otherwise.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How often a file is looked for that the writer may be renaming.
+const NAME_TRIES: u32 = 100;
+
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 16 * 1024;
 
@@ -143,38 +146,77 @@ impl LogReader {
     }
 
     fn enter(&mut self, number: u32, offset: u64) -> io::Result<bool> {
-        let mut file = match File::open(self.path(number)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
+        match File::open(self.path(number)) {
+            Ok(file) => self.read_from(file, offset).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_from(&mut self, mut file: File, offset: u64) -> io::Result<()> {
         file.seek(SeekFrom::Start(offset))?;
         self.inode = file.metadata()?.ino();
         self.file = Some(BufReader::with_capacity(CHUNK_BYTES, file));
         self.line.clear();
-        Ok(true)
+        Ok(())
     }
 
     /// Continues with the file after the current one, if there is one and the current one is read.
+    ///
+    /// The writer gives files another name one by one, the oldest first, so for moments a number is
+    /// missing, and what is found under one may be under the next a moment later.
     fn enter_newer(&mut self) -> io::Result<bool> {
-        let inode_of = |number| fs::metadata(self.path(number)).map(|found| found.ino()).ok();
-        if inode_of(0) == Some(self.inode) {
-            return Ok(false);
+        let log = self.dir.join(run_dir::LOG);
+        let inode_of = |number| fs::metadata(numbered(&log, number)).map(|found| found.ino()).ok();
+        for _ in 0..NAME_TRIES {
+            let numbers = self.numbers()?;
+            let own = numbers.iter().find(|number| inode_of(**number) == Some(self.inode));
+            let Some(number) = own.copied() else {
+                std::thread::yield_now();
+                continue;
+            };
+            if number == 0 {
+                return Ok(false);
+            }
+            let before = self.inode;
+            // The file was rotated after the last read: its end may still be unread.
+            if let Some(file) = self.file.as_mut()
+                && !file.fill_buf()?.is_empty()
+            {
+                return Ok(true);
+            }
+            let Ok(next) = File::open(self.path(number - 1)) else { continue };
+            if inode_of(number) == Some(before) {
+                self.read_from(next, 0)?;
+                return Ok(true);
+            }
         }
-        let oldest = self.oldest();
-        let newer = match (0..=oldest).find(|number| inode_of(*number) == Some(self.inode)) {
-            Some(0) => return Ok(false),
-            Some(number) => number - 1,
-            // The file was removed while it was read: continues with the oldest that is left.
-            None => oldest,
-        };
-        // The file was rotated after the last read: its end may still be unread.
+        // The file was removed while it was read: continues with the oldest that is left.
         if let Some(file) = self.file.as_mut()
             && !file.fill_buf()?.is_empty()
         {
             return Ok(true);
         }
-        self.enter(newer, 0)
+        let oldest = self.numbers()?.last().copied().unwrap_or(0);
+        self.enter(oldest, 0)
+    }
+
+    /// The numbers that files have, in order.
+    fn numbers(&self) -> io::Result<Vec<u32>> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let rest = name.to_str().and_then(|name| name.strip_prefix(run_dir::LOG));
+            match rest {
+                Some("") => numbers.push(0),
+                Some(rest) => {
+                    numbers.extend(rest.strip_prefix('.').and_then(|n| n.parse::<u32>().ok()))
+                }
+                None => {}
+            }
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     fn enter_at_tail(&mut self, lines: u64) -> io::Result<()> {
@@ -284,6 +326,36 @@ mod tests {
         }
         seen.extend(drain(&mut reader));
         assert_eq!(seen, (0..60).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn a_reader_misses_nothing_while_many_files_get_other_names() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        const ENTRIES: u64 = 8_000;
+        // The writer is never further ahead than what is kept for a client that is attached.
+        const AHEAD_MAX: u64 = 900;
+        let mut log = Log::new(200);
+        let _held = crate::logs::hold(log.dir.path()).expect("held");
+        let mut reader = log.read(None, 0);
+        let read = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..ENTRIES {
+                    while number > read.load(Ordering::Relaxed) + AHEAD_MAX {
+                        std::thread::yield_now();
+                    }
+                    log.say(number..number + 1);
+                }
+            });
+            let mut expected = 0;
+            while expected < ENTRIES {
+                for number in drain(&mut reader) {
+                    assert_eq!(number, expected);
+                    expected += 1;
+                }
+                read.store(expected, Ordering::Relaxed);
+            }
+        });
     }
 
     #[test]
