@@ -350,6 +350,11 @@ mod tests {
             let mut expected = 0;
             while expected < ENTRIES {
                 for number in drain(&mut reader) {
+                    // The writer must not wait for a reader that has failed.
+                    read.store(
+                        if number == expected { number } else { ENTRIES },
+                        Ordering::Relaxed,
+                    );
                     assert_eq!(number, expected);
                     expected += 1;
                 }
