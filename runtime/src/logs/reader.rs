@@ -69,8 +69,7 @@ impl LogReader {
         };
         match from.tail {
             None => {
-                let number = reader.oldest();
-                reader.enter(number, 0)?;
+                reader.enter_oldest()?;
             }
             Some(entries) => reader.enter_at_tail(entries)?,
         }
@@ -81,8 +80,7 @@ impl LogReader {
     pub fn next_entry(&mut self) -> io::Result<Option<LogEntry>> {
         loop {
             let Some(file) = self.file.as_mut() else {
-                let number = self.oldest();
-                if self.enter(number, 0)? {
+                if self.enter_oldest()? {
                     continue;
                 }
                 return Ok(None);
@@ -140,11 +138,6 @@ impl LogReader {
         numbered(&self.dir.join(run_dir::LOG), number)
     }
 
-    /// The number of the oldest file.
-    fn oldest(&self) -> u32 {
-        (1..).find(|number| !self.path(*number).exists()).unwrap_or(1) - 1
-    }
-
     fn enter(&mut self, number: u32, offset: u64) -> io::Result<bool> {
         match File::open(self.path(number)) {
             Ok(file) => self.read_from(file, offset).map(|()| true),
@@ -197,8 +190,22 @@ impl LogReader {
         {
             return Ok(true);
         }
-        let oldest = self.numbers()?.last().copied().unwrap_or(0);
-        self.enter(oldest, 0)
+        self.enter_oldest()
+    }
+
+    /// Begins with the oldest file, if there is one. Its name is the first that changes: a list that was
+    /// made meanwhile may be without it, the next one has it.
+    fn enter_oldest(&mut self) -> io::Result<bool> {
+        for _ in 0..NAME_TRIES {
+            let Some(number) = self.numbers()?.pop() else { return Ok(false) };
+            if self.enter(number, 0)? && self.numbers()?.pop() == Some(number) {
+                let still = fs::metadata(self.path(number)).is_ok_and(|it| it.ino() == self.inode);
+                if still {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(self.file.is_some())
     }
 
     /// The numbers that files have, in order.
@@ -221,7 +228,7 @@ impl LogReader {
 
     fn enter_at_tail(&mut self, lines: u64) -> io::Result<()> {
         let mut tail = Tail::new(lines);
-        for number in 0..=self.oldest() {
+        for number in self.numbers()? {
             let Ok(file) = File::open(self.path(number)) else { continue };
             let offset = tail.reach_back(&file)?;
             self.enter(number, offset)?;

@@ -94,6 +94,37 @@ fn a_reader_follows_through_rotations_without_a_gap() {
 }
 
 #[test]
+fn a_reader_misses_nothing_while_many_files_get_other_names() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    const ENTRIES: u64 = 8_000;
+    // The writer is never further ahead than what is kept for a client that is attached.
+    const AHEAD_MAX: u64 = 900;
+    let mut log = Log::new(200);
+    let _held = crate::logs::hold(log.dir.path()).expect("held");
+    let mut reader = log.read(None, 0);
+    let read = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..ENTRIES {
+                while number > read.load(Ordering::Relaxed) + AHEAD_MAX {
+                    std::thread::yield_now();
+                }
+                log.say(number..number + 1);
+            }
+        });
+        let mut expected = 0;
+        while expected < ENTRIES {
+            for number in drain(&mut reader) {
+                // The writer must not wait for a reader that has failed.
+                read.store(if number == expected { number } else { ENTRIES }, Ordering::Relaxed);
+                assert_eq!(number, expected);
+                expected += 1;
+            }
+        }
+    });
+}
+
+#[test]
 fn a_reader_that_was_overtaken_goes_on_with_what_is_left() {
     let mut log = Log::new(100);
     log.say(0..2);
