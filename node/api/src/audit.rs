@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use gossip::MemberState;
 use nix::unistd::{Uid, User};
 use node_agent::AuditEntry;
-use node_core::Edit;
+use node_core::{Edit, Node};
 use node_docker::Timestamp;
 use node_docker::audit::{AuditAnswer, AuditRow};
 use serde::Deserialize;
@@ -49,12 +49,17 @@ pub fn note(words: Option<String>) {
     });
 }
 
-/// The words of an edit, with the names that it concerns.
-pub async fn words(api: &Api, edit: &Edit) -> Option<String> {
-    // Outside of a request nobody asks.
-    CHANGES.try_with(|_| ()).ok()?;
-    let edit = edit.clone();
-    api.read(move |node, _| node.words_of(&edit)).await.ok().flatten()
+/// The words of an edit, with the names that it concerns, and the edit itself.
+pub async fn words(api: &Api, edit: Edit) -> Result<(Edit, Option<String>), Failure> {
+    if CHANGES.try_with(|_| ()).is_err() {
+        // Outside of a request nobody asks.
+        return Ok((edit, None));
+    }
+    let read = move |node: &Node, _| {
+        let words = node.words_of(&edit);
+        (edit, words)
+    };
+    api.read(read).await
 }
 
 /// Writes an entry for each request that changes something, or was refused to.

@@ -130,7 +130,7 @@ impl Api {
 
     /// Makes a change; returns once it is on this node's disk.
     async fn edit(&self, edit: Edit) -> Result<Edited, Failure> {
-        let words = audit::words(self, &edit).await;
+        let (edit, words) = audit::words(self, edit).await?;
         let edited = self.handle.edit(edit).await??;
         audit::note(words);
         Ok(edited)

@@ -106,13 +106,12 @@ pub async fn create(State(api): State<Api>, body: Sent) -> Result<Json<TokenAnsw
     Ok(Json(TokenAnswer { token: text.reveal() }))
 }
 
-/// `DELETE /edge/tokens/{id}`: by its number, or the token itself, or the first digits of one.
-pub async fn remove(State(api): State<Api>, Path(wanted): Path<String>) -> Result<(), Failure> {
-    let digits = wanted.strip_prefix("EDGE-2-").unwrap_or(&wanted);
-    let digits = digits.get(..16).unwrap_or(digits);
+/// `DELETE /edge/tokens/{id}`: by its number or the first digits of it. Not by the token: paths are written
+/// down.
+pub async fn remove(State(api): State<Api>, Path(digits): Path<String>) -> Result<(), Failure> {
     let held = all(&api).await?;
     let fits =
-        |state: &&TokenState| !digits.is_empty() && state.token.id.to_string().starts_with(digits);
+        |state: &&TokenState| !digits.is_empty() && state.token.id.to_string().starts_with(&digits);
     let found: Vec<TokenId> = held.iter().filter(fits).map(|state| state.token.id).collect();
     match found[..] {
         [id] => {
