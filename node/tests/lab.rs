@@ -53,6 +53,30 @@ fn a_node_that_was_killed_starts_again_as_the_same_node() {
 }
 
 #[test]
+fn nodes_join_by_a_token_and_need_neither_it_nor_the_first_node_afterwards() {
+    let lab = TestLab::up('h', 4);
+    let config = std::fs::read_to_string(lab.dir.join("edge.toml")).expect("a config");
+    assert!(config.contains("join_token_file") && !config.contains("key"), "{config}");
+    let listed = ["swarm", "join-token", "ls", "--format", "{{.State}} {{.Uses}}"];
+    let tokens = lab.edgectl(4, &listed);
+    assert!(tokens.lines().any(|line| line == "open 3"), "all but the first used it: {tokens}");
+    let key = |node: u8| std::fs::read(lab.dir.join(format!("n{node}/data/fleet.key")));
+    let first = key(1).expect("the first node made the key");
+    assert!((2..=4).all(|node| key(node).expect("it was given the key") == first));
+
+    // With the first node and the token gone, those that are left find each other again.
+    std::fs::remove_file(lab.dir.join("join.token")).expect("a token");
+    for node in ["n1", "n2", "n3", "n4"] {
+        lab.succeed(&["kill", node]);
+    }
+    for node in ["n3", "n4"] {
+        lab.succeed(&["start", node]);
+    }
+    let ready = ["node", "ls", "--filter", "name=n3", "--format", "{{.Status}}"];
+    lab.until("n4 hears n3 again", || lab.edgectl(4, &ready).trim() == "Ready");
+}
+
+#[test]
 fn a_cut_drops_packets_in_silence_and_a_heal_lets_them_pass() {
     let lab = TestLab::up('c', 3);
     if !lab.has_namespaces() {

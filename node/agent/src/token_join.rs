@@ -16,8 +16,11 @@ use crate::transport::JoinGrant;
 const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// How long a node that got the key waits until it looks whether it has members.
+/// How long a node that got the key waits for a member until it shows the token again.
 const KNOWN_WAIT: Duration = Duration::from_secs(10);
+
+/// How often it looks meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Is a node of this configuration to join by a token? A key in the configuration outlives a join.
 pub(super) fn is_wanted(config: &Config) -> bool {
@@ -72,11 +75,10 @@ async fn attempt(handle: &WeakHandle, path: &Path, wait: Duration) -> Option<Dur
                     return Some(wait);
                 }
                 tracing::info!("{name} let this node into the fleet {}", grant.fleet);
-                for name in names.clone() {
-                    refused.forget(&name);
-                    agent.join(name).await.ok()?;
-                }
-                return Some(KNOWN_WAIT);
+                names.iter().for_each(|name| refused.forget(name));
+                agent.join(name.clone()).await.ok()?;
+                drop(agent);
+                return join_others(handle, names).await;
             }
             Err(why) => {
                 if wait == RETRY_MIN {
@@ -87,6 +89,23 @@ async fn attempt(handle: &WeakHandle, path: &Path, wait: Duration) -> Option<Dur
         }
     }
     Some(wait)
+}
+
+/// Asks all nodes of the list as soon as one member is known: it may be of another part of the fleet than
+/// they are. Not before, because they may be about to join themselves. Returns a pause if there is no
+/// member in time.
+async fn join_others(handle: &WeakHandle, names: Vec<JoinAddr>) -> Option<Duration> {
+    for _ in 0..KNOWN_WAIT.as_millis() / LOOK_EVERY.as_millis() {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let agent = handle.upgrade()?;
+        if has_members(&agent).await? {
+            for name in names {
+                agent.join(name).await.ok()?;
+            }
+            return None;
+        }
+    }
+    Some(Duration::ZERO)
 }
 
 /// Members are remembered from one start to the next.

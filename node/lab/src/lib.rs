@@ -15,7 +15,9 @@ mod links;
 mod meet;
 mod network;
 mod process;
+mod query;
 mod state;
+mod token;
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -79,15 +81,19 @@ impl Lab {
             .with_context(|| format!("cannot make {}", self.state.dir.display()))?;
         // The state is saved first, so that `down` finds everything that is created from here on.
         self.state.save()?;
-        std::fs::write(self.state.config_path(), self.state.config(plan)?)?;
+        std::fs::write(self.state.config_path(), self.state.config(plan))?;
         if self.state.links == Links::Namespaces {
             network::create(&self.state)?;
         }
-        for at in 0..self.state.nodes.len() {
+        // The first node makes the fleet, and the token is there before the others look for it.
+        self.spawn(0)?;
+        self.wait_for_sockets(&self.state.nodes[..1])?;
+        token::write(&self.state.nodes[0], &self.state.token_path())?;
+        for at in 1..self.state.nodes.len() {
             self.spawn(at)?;
         }
         self.state.save()?;
-        self.wait_for_sockets()?;
+        self.wait_for_sockets(&self.state.nodes)?;
         meet::wait(&self.state.nodes)
     }
 
@@ -196,7 +202,7 @@ impl Lab {
         self.state.nodes[at].killed = false;
         self.spawn(at)?;
         self.state.save()?;
-        self.wait_for_sockets()
+        self.wait_for_sockets(&self.state.nodes)
     }
 
     /// Puts a node behind a router that translates addresses, as most homes and small sites have
@@ -278,10 +284,10 @@ impl Lab {
         }
     }
 
-    /// Waits until every agent that should be up accepts connections.
-    fn wait_for_sockets(&self) -> Result<()> {
+    /// Waits until the agent of each of these nodes that should be up accepts connections.
+    fn wait_for_sockets(&self, nodes: &[LabNode]) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
-        for node in self.state.nodes.iter().filter(|node| !node.killed) {
+        for node in nodes.iter().filter(|node| !node.killed) {
             while UnixStream::connect(&node.socket).is_err() {
                 if node.run_state() != RunState::Up {
                     bail!("the agent of {} ended:\n{}", node.name, agents::log_tail(node));

@@ -3,13 +3,12 @@
 //!
 //! It asks as any client would, over each agent's socket.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
+use super::query::get;
 use super::{LabNode, RunState, agents};
 use node_docker::edge::{Counters, Status};
 
@@ -18,9 +17,6 @@ const MEET_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The time between two queries.
 const ASK_EVERY: Duration = Duration::from_millis(100);
-
-/// An agent on this machine answers within milliseconds, or not at all.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Waits until each agent hears all the others.
 pub fn wait(nodes: &[LabNode]) -> Result<()> {
@@ -67,34 +63,4 @@ fn apart(node: &LabNode, heard: Result<usize>, nodes: usize) -> anyhow::Error {
         dropped => format!("; it counted {}", dropped.join(", ")),
     };
     anyhow::anyhow!("after {seconds} s {} {heard}{dropped}", node.name)
-}
-
-fn get<T: serde::de::DeserializeOwned>(socket: &Path, path: &str) -> Result<T> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: edgectl\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let body = body(&answer).with_context(|| format!("no answer to GET {path}"))?;
-    Ok(serde_json::from_slice(body)?)
-}
-
-/// The body of a successful answer. HTTP/1.0 has no chunks.
-fn body(answer: &[u8]) -> Option<&[u8]> {
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
-    let status = answer.split(|byte| *byte == b' ').nth(1)?;
-    (status == b"200").then(|| &answer[end + 4..])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_good_answer_has_a_body() {
-        assert_eq!(body(b"HTTP/1.0 200 OK\r\na: b\r\n\r\n{}"), Some(&b"{}"[..]));
-        assert_eq!(body(b"HTTP/1.0 500 No\r\n\r\n{}"), None);
-        assert_eq!(body(b"HTTP/1.0 200 OK\r\n"), None);
-    }
 }

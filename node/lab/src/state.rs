@@ -151,21 +151,24 @@ impl LabState {
         self.dir.join("edge.toml")
     }
 
+    /// The path of the file with the token by which all nodes but the first join.
+    pub(super) fn token_path(&self) -> PathBuf {
+        self.dir.join("join.token")
+    }
+
     /// The text of the config file; an agent gets the settings of its own node by flags.
-    pub(super) fn config(&self, plan: &LabPlan) -> Result<String> {
-        let mut key = [0_u8; 32];
-        getrandom::fill(&mut key).context("no randomness for the fleet's key")?;
-        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    pub(super) fn config(&self, plan: &LabPlan) -> String {
         // Three addresses to join at are enough: a member that answers announces the others.
         let seeds = self.nodes.iter().take(3).map(|node| format!("\"{}\"", node.address));
         let seeds = seeds.collect::<Vec<_>>().join(", ");
         let LabPlan { name, profile, log, .. } = plan;
-        Ok(format!(
-            "# Written by `edgectl lab up`.\nfleet = \"{name}\"\nfleet_key = \"{key}\"\n\
+        let token = self.token_path();
+        format!(
+            "# Written by `edgectl lab up`.\nfleet = \"{name}\"\njoin_token_file = {token:?}\n\
              join = [{seeds}]\nprofile = \"{profile}\"\nlog = \"{log}\"\n\
              # Its nodes share one machine: each would offer the same devices.\n\
              discover_devices = false\n"
-        ))
+        )
     }
 
     /// The network namespace of a node.
@@ -231,8 +234,9 @@ mod tests {
     #[test]
     fn the_config_holds_nothing_that_is_one_nodes_own() {
         let plan = plan("shop", 5, Path::new("/tmp/shop"));
-        let text = LabState::new(&plan).unwrap().config(&plan).unwrap();
+        let text = LabState::new(&plan).unwrap().config(&plan);
         assert!(text.contains("fleet = \"shop\""), "{text}");
         assert!(!text.contains("hostname") && !text.contains("data_dir"), "{text}");
+        assert!(!text.contains("key"), "nodes join by a token: {text}");
     }
 }
