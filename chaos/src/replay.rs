@@ -246,7 +246,7 @@ impl Replay {
     fn note(&mut self, input: &Input) {
         let at = self.at;
         match input {
-            Input::Datagram { from, bytes } => {
+            Input::Datagram { from, bytes, .. } => {
                 self.trace.note(at, format_args!("datagram of {} from {from}", bytes.len()), bytes);
             }
             Input::Message { from, bytes } => {

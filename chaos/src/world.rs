@@ -374,7 +374,7 @@ impl World {
 
 fn note_input(trace: &mut Trace, at: u64, no: MachineNo, input: &Input) {
     match input {
-        Input::Datagram { from, bytes } => {
+        Input::Datagram { from, bytes, .. } => {
             trace.note(at, format_args!("n{no} datagram of {} from {from}", bytes.len()), bytes);
         }
         Input::Message { from, bytes } => {

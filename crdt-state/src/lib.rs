@@ -4,6 +4,7 @@
 //! facet is a number and bytes; [`spec`], [`node`] and [`task`] give the bytes their types. It must
 //! never refuse a record because another one is missing: merge is total.
 
+pub mod agreement;
 pub mod autoscale;
 pub mod client;
 pub mod condition;

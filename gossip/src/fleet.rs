@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crdt_state::node::NodeDescription;
+use crdt_state::stamp::Stamp;
 use crdt_state::{HashSigner, HashVerifier, Kind, NodeId, RecordKey, Replica, Signer};
 use crdt_state::{StoreId, Writer};
 use rand::rngs::StdRng;
@@ -163,7 +165,17 @@ impl Fleet {
         self.nodes.iter_mut().for_each(|node| node.hears = None);
     }
 
+    /// The node writes that it leaves.
+    pub(crate) fn hand_over(&mut self, index: usize, ms: u64) {
+        let key = RecordKey::node(self.id(index));
+        self.nodes[index].replica.put_owned(key, &description_of_one_that_left(), 0);
+        self.tell_changed(index);
+        self.run_ms(ms);
+    }
+
+    /// The node writes that it leaves, and says good-bye once that could spread.
     pub(crate) fn leave(&mut self, index: usize) {
+        self.hand_over(index, 500);
         self.nodes[index].gossip.leave(self.now);
         self.drain(index);
     }
@@ -272,7 +284,7 @@ impl Fleet {
             Event::Datagram { from, bytes, .. } => {
                 self.trace.update(&self.now.0.to_be_bytes());
                 self.trace.update(&bytes);
-                node.gossip.handle_datagram(self.now, from, &bytes, &mut node.replica);
+                node.gossip.handle_datagram(self.now, (peer, from), &bytes, &mut node.replica);
             }
             Event::Message { bytes, .. } => {
                 self.trace.update(&bytes);
@@ -345,5 +357,19 @@ impl Fleet {
             }
             None => self.nodes[index].gossip.handle_unreachable(self.now, id),
         }
+    }
+}
+
+fn description_of_one_that_left() -> NodeDescription {
+    NodeDescription {
+        hostname: "gone".to_owned(),
+        os: "linux".to_owned(),
+        arch: "x86_64".to_owned(),
+        resources: Default::default(),
+        engine_labels: Default::default(),
+        engine_version: String::new(),
+        addresses: Vec::new(),
+        joined: Stamp { lamport: 1, writer: Writer { node: NodeId([0; 16]), store: StoreId(1) } },
+        left: true,
     }
 }

@@ -73,23 +73,26 @@ impl Gossip {
         }
     }
 
-    /// A datagram arrived, already opened: its sender has the fleet's key.
+    /// A datagram arrived, already opened: from this node, which proved that, at this address.
     pub fn handle_datagram(
         &mut self,
         now: Now,
-        from: SocketAddr,
+        (sender, addr): (NodeId, SocketAddr),
         bytes: &[u8],
         replica: &mut Replica,
     ) {
         if self.membership.is_leaving() {
             return;
         }
+        if self.tell_evicted(now, sender, addr) {
+            self.drop_junk(JunkReason::Evicted);
+            return;
+        }
         match Message::decode_datagram(bytes) {
             Err(reason) => self.drop_junk(reason),
-            Ok(message) if self.is_of_evicted(&message) => self.refuse(now, from, &message),
             Ok(message) => {
                 self.counters.on_received(message.traffic(), bytes.len());
-                self.on_message(now, Some(from), message, replica);
+                self.on_message(now, (sender, Some(addr)), message, replica);
             }
         }
         self.collect();
@@ -102,13 +105,10 @@ impl Gossip {
         }
         match Message::decode_message(bytes) {
             Err(reason) => self.drop_junk(reason),
-            Ok(message) if self.is_of_evicted(&message) => self.drop_junk(JunkReason::Evicted),
-            Ok(message) if message.from() != Some(from) => {
-                self.drop_junk(JunkReason::WrongSender);
-            }
+            Ok(_) if self.evicted.has(from) => self.drop_junk(JunkReason::Evicted),
             Ok(message) => {
                 self.counters.on_received(message.traffic(), bytes.len());
-                self.on_message(now, None, message, replica);
+                self.on_message(now, (from, None), message, replica);
             }
         }
         self.collect();

@@ -7,7 +7,11 @@ use crdt_state::NodeId;
 use serde::{Deserialize, Serialize};
 
 /// Bits for the renewals within one boot: the counter of boots begins at this bit.
-const RENEWAL_BITS: u32 = 20;
+pub(crate) const RENEWAL_BITS: u32 = 20;
+
+/// How many boots ahead of what is known of a node another one may say that it is: a machine that
+/// restarts every five minutes for ten years. Only the node itself may say more.
+pub(crate) const BOOTS_AHEAD_MAX: u64 = 1 << 20;
 
 /// One generation of a node as a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,7 +27,7 @@ impl Identity {
     /// that presented the same generation twice would lose the conflict with its own earlier
     /// identity.
     pub fn at_boot(node: NodeId, boots: u64) -> Identity {
-        Identity { node, generation: boots << RENEWAL_BITS }
+        Identity { node, generation: boots.min(u64::MAX >> RENEWAL_BITS) << RENEWAL_BITS }
     }
 
     /// The number of the boot to which this identity belongs; the least that must be persisted

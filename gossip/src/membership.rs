@@ -30,7 +30,7 @@ mod timers;
 mod view;
 
 #[cfg(test)]
-pub(crate) use packet::PACKET_BYTES_MAX;
+pub(crate) use packet::{PACKET_BYTES_MAX, Packet};
 
 pub use address_book::STRANGERS_MAX;
 
@@ -243,11 +243,6 @@ impl Membership {
     /// A node that was expelled may come back.
     pub(crate) fn readmit(&mut self, node: NodeId) {
         self.view.readmit(node);
-    }
-
-    /// The sender of a packet of the failure detector, as the packet names it.
-    pub(crate) fn sender(packet: &[u8]) -> Option<NodeId> {
-        packet::Packet::decode(packet).map(|packet| packet.header.src.node)
     }
 
     /// Sends an announcement to one member, at most once per probe interval.

@@ -67,7 +67,7 @@ pub enum JunkReason {
     Oversize,
     /// It claims to come from this node.
     FromMyself,
-    /// It arrived over the connection of another node than the sender that it names.
+    /// It names another sender than the node that it came from, which has proved who it is.
     WrongSender,
     /// The failure detector rejected it.
     Swim,

@@ -52,7 +52,7 @@ pub(super) struct Sighting {
 
 enum Event {
     Wake { to: usize },
-    Datagram { to: usize, from: SocketAddr, bytes: Vec<u8> },
+    Datagram { to: usize, peer: usize, bytes: Vec<u8> },
     Message { to: usize, from: usize, bytes: Vec<u8> },
     Connected { to: usize, peer: usize },
     Undelivered { to: usize, peer: NodeId },
@@ -199,6 +199,7 @@ impl World {
         };
         let peer = match &event {
             Event::Message { from, .. } => Some(*from),
+            Event::Datagram { peer, .. } => Some(*peer),
             Event::Connected { peer, .. } => Some(*peer),
             _ => None,
         };
@@ -212,7 +213,7 @@ impl World {
                 node.wake_at = u64::MAX;
                 node.gossip.handle_timeout(now, &mut node.replica);
             }
-            (Event::Datagram { from, bytes, .. }, _) => {
+            (Event::Datagram { bytes, .. }, Some(from)) => {
                 node.gossip.handle_datagram(now, from, &bytes, &mut node.replica);
             }
             (Event::Message { bytes, .. }, Some((id, _))) => {
@@ -222,7 +223,7 @@ impl World {
                 node.gossip.handle_connected(now, id, addr);
             }
             (Event::Undelivered { peer, .. }, _) => node.gossip.handle_unreachable(now, peer),
-            (Event::Message { .. } | Event::Connected { .. }, None) => {
+            (Event::Datagram { .. } | Event::Message { .. } | Event::Connected { .. }, None) => {
                 unreachable!("these events name a peer")
             }
         }
@@ -275,7 +276,7 @@ impl World {
             return;
         }
         let at = self.now_us + self.one_way_us(from, to);
-        self.push(at, Event::Datagram { to, from: addr_of(from), bytes });
+        self.push(at, Event::Datagram { to, peer: from, bytes });
     }
 
     /// The time of a trip that is repeated every 200 ms until it is not lost.

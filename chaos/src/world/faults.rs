@@ -144,9 +144,10 @@ impl World {
             let len = self.dice.index(80);
             let bytes: Vec<u8> = (0..len).map(|_| self.dice.index(256) as u8).collect();
             let sender = self.dice.index(self.machines.len());
+            let id = node_id(self.machines[sender].seed);
             let input = match self.dice.below(2) {
-                0 => Input::Datagram { from: self.machines[sender].address(), bytes },
-                _ => Input::Message { from: node_id(self.machines[sender].seed), bytes },
+                0 => Input::Datagram { sender: id, from: self.machines[sender].address(), bytes },
+                _ => Input::Message { from: id, bytes },
             };
             let fact = Fact::Input(input);
             self.queue.put(self.at, WorldEvent::Agent { machine: no, life: 0, fact });

@@ -92,7 +92,7 @@ impl World {
                 );
             }
             // No history of the simulator creates a secret: its keys are of nobody.
-            Action::ShareKey(_) => {}
+            Action::ShareKey(_) | Action::Acquaint(_) => {}
             Action::Departed => {
                 self.trace.note(at, format_args!("n{no} has left"), &[]);
                 self.machines[no].has_left = true;
@@ -139,8 +139,8 @@ impl World {
             self.watch.on_sent(self.at, from, to, sent);
         }
         for transit_ms in self.network.datagram(from, to) {
-            let input =
-                Input::Datagram { from: self.machines[from].address(), bytes: bytes.clone() };
+            let (sender, bytes) = (node_id(self.machines[from].seed), bytes.clone());
+            let input = Input::Datagram { sender, from: self.machines[from].address(), bytes };
             let fact = Fact::Input(input);
             let at = self.at + transit_ms + late_ms;
             self.queue.put(at, WorldEvent::Agent { machine: to, life: 0, fact });

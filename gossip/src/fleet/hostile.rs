@@ -1,7 +1,7 @@
 //! Bytes that no honest node sends, and records that no node can merge.
 
 use super::*;
-use crate::message::Message;
+use crate::message::{Answer, Entry, Message};
 use crate::{JunkReason, Traffic};
 use crdt_state::Delta;
 use proptest::prelude::*;
@@ -15,11 +15,12 @@ fn machine() -> (Gossip, Replica) {
 #[test]
 fn junk_is_counted_by_its_reason() {
     let (mut gossip, mut replica) = machine();
-    let (now, from) = (Now(100_000), addr_of(9));
-    let mine = Message::Rumour { from: gossip.me().node, delta: Delta::default() }.encode();
+    let (now, from) = (Now(100_000), (NodeId([9; 16]), addr_of(9)));
+    let me = gossip.me().node;
+    let mine = Message::Rumour { from: me, delta: Delta::default() }.encode();
     gossip.handle_datagram(now, from, &[1, 250, 0], &mut replica);
     gossip.handle_datagram(now, from, &[1; 1_181], &mut replica);
-    gossip.handle_datagram(now, from, &mine, &mut replica);
+    gossip.handle_datagram(now, (me, from.1), &mine, &mut replica);
     gossip.handle_message(now, NodeId([9; 16]), &mine, &mut replica);
     let counted = &gossip.counters().junk;
     for reason in [
@@ -59,6 +60,97 @@ fn a_record_that_nobody_can_merge_costs_no_more_than_an_idle_fleet() {
     assert!(refused > 0);
 }
 
+/// Node 1 sends this to all others as often as datagrams arrive in ten seconds.
+fn attack(fleet: &mut Fleet, message: &Message) {
+    let (sender, bytes) = ((fleet.id(1), addr_of(1)), message.encode());
+    for _ in 0..100 {
+        for index in (0..fleet.nodes.len()).filter(|index| *index != 1) {
+            let node = &mut fleet.nodes[index];
+            node.gossip.handle_datagram(fleet.now, sender, &bytes, &mut node.replica);
+            fleet.drain(index);
+        }
+        fleet.run_ms(100);
+    }
+}
+
+/// The others never took node 2 for gone, and see it as they did before.
+fn is_unharmed(fleet: &mut Fleet) {
+    assert_eq!(fleet.verdicts(), []);
+    assert!(fleet.all_agree());
+    let others = (0..fleet.nodes.len()).filter(|index| *index != 2);
+    assert!(others.clone().all(|at| fleet.state(at, 2) == Some(MemberState::Alive)));
+    // It can still restart, and is heard.
+    fleet.restart(2, 1);
+    assert!(fleet.runs_until(20_000, Fleet::all_agree));
+}
+
+fn listed(fleet: &Fleet, identity: Identity, state: MemberState) -> Message {
+    let entry = Entry { identity, incarnation: u16::MAX, state, addr: None };
+    Message::Members { from: fleet.id(1), entries: vec![entry], answer: Answer::NotWanted }
+}
+
+#[test]
+fn a_member_cannot_say_good_bye_for_another() {
+    let mut fleet = Fleet::settled(5, 45);
+    let (from, who) = (fleet.id(1), fleet.nodes[2].gossip.me());
+    attack(&mut fleet, &Message::Leaving { from, who });
+    let list = listed(&fleet, who, MemberState::Left);
+    attack(&mut fleet, &list);
+    is_unharmed(&mut fleet);
+}
+
+#[test]
+fn a_member_cannot_give_another_a_generation_that_it_cannot_exceed() {
+    let mut fleet = Fleet::settled(5, 46);
+    for generation in [1 << 63, u64::MAX - 1, u64::MAX] {
+        let who = Identity { node: fleet.id(2), generation };
+        for state in [MemberState::Alive, MemberState::Unreachable, MemberState::Left] {
+            let list = listed(&fleet, who, state);
+            attack(&mut fleet, &list);
+        }
+        let from = fleet.id(1);
+        attack(&mut fleet, &Message::Leaving { from, who });
+    }
+    is_unharmed(&mut fleet);
+}
+
+#[test]
+fn a_member_cannot_declare_another_gone() {
+    let mut fleet = Fleet::settled(5, 47);
+    let who = fleet.nodes[2].gossip.me();
+    let list = listed(&fleet, who, MemberState::Unreachable);
+    attack(&mut fleet, &list);
+    is_unharmed(&mut fleet);
+}
+
+#[test]
+fn a_member_speaks_for_itself_alone() {
+    let (mut gossip, mut replica) = machine();
+    let fleet = Fleet::settled(3, 41);
+    let (sender, other) = (fleet.id(1), fleet.nodes[2].gossip.me());
+    let header = foca::Header {
+        src: Identity { generation: other.generation + 1, ..other },
+        src_incarnation: 0,
+        dst: gossip.me(),
+        message: foca::Message::Ping(1),
+    };
+    let packet = crate::membership::Packet::new(header, None).encode();
+    let forged = [
+        crate::message::swim(packet, Vec::new()),
+        Message::Leaving { from: other.node, who: other },
+        Message::Rumour { from: other.node, delta: Delta::default() },
+    ];
+    for message in &forged {
+        let bytes = message.encode();
+        gossip.handle_datagram(Now(100_000), (sender, addr_of(1)), &bytes, &mut replica);
+        gossip.handle_message(Now(100_000), sender, &bytes, &mut replica);
+    }
+    let counted = &gossip.counters().junk;
+    assert_eq!(counted.get(&JunkReason::WrongSender), Some(&5));
+    assert_eq!(counted.get(&JunkReason::Swim), Some(&1), "those are datagrams only");
+    assert_eq!(gossip.member(other.node).map(|m| m.generation), Some(other.generation));
+}
+
 /// Honest bytes of every kind that a small fleet sends.
 fn honest() -> Vec<Vec<u8>> {
     let mut fleet = Fleet::settled(3, 43);
@@ -95,11 +187,12 @@ proptest! {
     ) {
         let (mut gossip, mut replica) = machine();
         for (ms, bytes) in (100_000..).zip(&inputs) {
-            gossip.handle_datagram(Now(ms), addr_of(9), bytes, &mut replica);
-            gossip.handle_message(Now(ms), NodeId([9; 16]), bytes, &mut replica);
+            let stranger = NodeId([9; 16]);
+            gossip.handle_datagram(Now(ms), (stranger, addr_of(9)), bytes, &mut replica);
+            gossip.handle_message(Now(ms), stranger, bytes, &mut replica);
             let mut versioned = bytes.clone();
             versioned.insert(0, 1);
-            gossip.handle_datagram(Now(ms), addr_of(9), &versioned, &mut replica);
+            gossip.handle_datagram(Now(ms), (stranger, addr_of(9)), &versioned, &mut replica);
             while gossip.poll().is_some() {}
         }
         gossip.handle_timeout(Now(200_000), &mut replica);
@@ -116,7 +209,7 @@ proptest! {
             let mut bytes = honest[usize::from(which) % honest.len()].clone();
             let at = usize::from(at) % bytes.len();
             bytes[at] ^= with;
-            gossip.handle_datagram(Now(ms), addr_of(1), &bytes, &mut replica);
+            gossip.handle_datagram(Now(ms), (sender, addr_of(1)), &bytes, &mut replica);
             gossip.handle_message(Now(ms), sender, &bytes, &mut replica);
             if gossip.deadline() <= Now(ms) {
                 gossip.handle_timeout(Now(ms), &mut replica);

@@ -317,6 +317,7 @@ fn a_good_bye_that_one_node_heard_reaches_the_others() {
         fleet.hears_only(index, heard);
     }
     fleet.hears_only(0, (0..12).filter(|from| *from != 5));
+    fleet.hand_over(5, 60_000);
     fleet.leave(5);
     let aware =
         |fleet: &Fleet| (0..12).filter(|at| fleet.state(*at, 5) == Some(MemberState::Left)).count();

@@ -7,11 +7,12 @@
 
 use std::net::SocketAddr;
 
+use crdt_state::node::NodeDescription;
 use crdt_state::{Delta, NodeId, RecordKey, Replica};
 
 use super::Gossip;
 use crate::anti_entropy;
-use crate::message::{Answer, Entry, Message};
+use crate::message::{Answer, Message};
 use crate::rumour::Vantage;
 use crate::{JunkReason, Now, Output};
 
@@ -22,27 +23,27 @@ impl Gossip {
     pub(super) fn on_message(
         &mut self,
         now: Now,
-        from: Option<SocketAddr>,
+        (peer, addr): (NodeId, Option<SocketAddr>),
         message: Message,
         replica: &mut Replica,
     ) {
-        if let Message::Swim { packet, addrs } = &message {
-            // Such a packet only arrives as a datagram: over a connection it is rejected before,
-            // because its message names no sender to check.
-            if let Some(from) = from
-                && let Err(reason) = self.membership.handle_swim(now, from, packet, addrs)
-            {
-                self.drop_junk(reason);
+        // A sender speaks for itself alone: it has proved who it is, and may not name another one.
+        let is_own = message.from().is_none_or(|named| named == peer);
+        match (&message, addr) {
+            _ if peer == self.membership.me().node => self.drop_junk(JunkReason::FromMyself),
+            (Message::Swim { packet, addrs }, Some(addr)) => {
+                let handled = self.membership.handle_swim(now, (peer, addr), packet, addrs);
+                if let Err(reason) = handled {
+                    self.drop_junk(reason);
+                }
             }
-            self.greet_appeared(now, replica);
-            return;
+            (Message::Swim { .. }, None) => self.drop_junk(JunkReason::Swim),
+            _ if !is_own => self.drop_junk(JunkReason::WrongSender),
+            _ => {
+                self.membership.on_heard(now, peer, addr);
+                self.dispatch(now, peer, message, replica);
+            }
         }
-        let Some(peer) = message.from().filter(|peer| *peer != self.membership.me().node) else {
-            self.drop_junk(JunkReason::FromMyself);
-            return;
-        };
-        self.membership.on_heard(now, peer, from);
-        self.dispatch(now, peer, message, replica);
         self.greet_appeared(now, replica);
     }
 
@@ -50,11 +51,10 @@ impl Gossip {
         let me = self.membership.me().node;
         match message {
             Message::Swim { .. } => {}
-            Message::Leaving { who, .. } => {
-                if let Err(reason) = self.membership.handle_leaving(now, who) {
-                    self.drop_junk(reason);
-                }
+            Message::Leaving { who, .. } if who.node == peer || has_left(replica, who.node) => {
+                self.membership.handle_leaving(now, who);
             }
+            Message::Leaving { who, .. } => self.membership.doubt(now, who),
             Message::Compare { view, root, .. } => {
                 if view != self.membership.digest() {
                     self.send_members(now, peer, Answer::Wanted);
@@ -82,7 +82,17 @@ impl Gossip {
                 }
             }
             Message::Members { entries, answer, .. } => {
-                self.on_members(now, peer, &entries, answer);
+                let left = |node| has_left(replica, node);
+                let changed = self.membership.merge_entries(now, &entries, &left);
+                // Outputs keep their order: the changes from the list are reported before the
+                // answer is sent.
+                self.collect();
+                if answer == Answer::Wanted {
+                    self.list_members(now, peer, Answer::NotWanted);
+                }
+                if changed {
+                    self.on_progress(now);
+                }
             }
         }
     }
@@ -123,19 +133,6 @@ impl Gossip {
         self.rumours.on_merged(&merged.changed);
         self.outputs.push_back(Output::Merged(merged.changed));
         true
-    }
-
-    fn on_members(&mut self, now: Now, peer: NodeId, entries: &[Entry], answer: Answer) {
-        let changed = self.membership.merge_entries(now, entries);
-        // Outputs keep their order: the changes from the list are reported before the answer is
-        // sent.
-        self.collect();
-        if answer == Answer::Wanted {
-            self.list_members(now, peer, Answer::NotWanted);
-        }
-        if changed {
-            self.on_progress(now);
-        }
     }
 
     /// Sends the member list, at most once per peer within the shortest compare interval.
@@ -204,4 +201,10 @@ impl Gossip {
             self.compare_with(node, replica);
         }
     }
+}
+
+/// Has this node written of itself that it left? What others say of that is a hint.
+fn has_left(replica: &Replica, node: NodeId) -> bool {
+    let described = replica.owned::<NodeDescription>(&RecordKey::node(node));
+    described.is_some_and(|(owner, description)| owner == node && description.left)
 }

@@ -9,9 +9,8 @@ use std::net::SocketAddr;
 use crdt_state::{Delta, NodeId};
 
 use super::Gossip;
-use crate::membership::Membership;
-use crate::message::{Message, encode_rumour};
-use crate::{JunkReason, Now, Output};
+use crate::message::encode_rumour;
+use crate::{Now, Output};
 
 /// A node that goes on sending is told as often as this.
 const TELL_INTERVAL_MS: u64 = 2_000;
@@ -26,6 +25,12 @@ struct Notice {
 /// The nodes, by id: as many as operators ever removed, at some 300 bytes each.
 #[derive(Debug, Default)]
 pub(super) struct Evicted(BTreeMap<NodeId, Notice>);
+
+impl Evicted {
+    pub(super) fn has(&self, node: NodeId) -> bool {
+        self.0.contains_key(&node)
+    }
+}
 
 impl Gossip {
     /// Drops a node at once and for ever, and tells it so by these records.
@@ -53,19 +58,6 @@ impl Gossip {
         }
     }
 
-    pub(super) fn is_of_evicted(&self, message: &Message) -> bool {
-        !self.evicted.0.is_empty()
-            && sender(message).is_some_and(|sender| self.evicted.0.contains_key(&sender))
-    }
-
-    /// Drops what an evicted node sent, and tells it why.
-    pub(super) fn refuse(&mut self, now: Now, from: SocketAddr, message: &Message) {
-        self.drop_junk(JunkReason::Evicted);
-        if let Some(node) = sender(message) {
-            self.tell_evicted(now, node, from);
-        }
-    }
-
     /// Tells an evicted node that it is one. Returns whether it is.
     pub(super) fn tell_evicted(&mut self, now: Now, node: NodeId, addr: SocketAddr) -> bool {
         let Some(notice) = self.evicted.0.get_mut(&node) else { return false };
@@ -75,12 +67,5 @@ impl Gossip {
             self.outputs.push_back(Output::Datagram { to: node, addr, bytes });
         }
         true
-    }
-}
-
-fn sender(message: &Message) -> Option<NodeId> {
-    match message {
-        Message::Swim { packet, .. } => Membership::sender(packet),
-        message => message.from(),
     }
 }

@@ -12,6 +12,7 @@ use rand::RngExt;
 use super::packet::Packet;
 use super::timers::Due;
 use super::{Effect, Membership};
+use crate::identity::{BOOTS_AHEAD_MAX, RENEWAL_BITS};
 use crate::message::Entry;
 use crate::{Evidence, Identity, JunkReason, MemberState, Now};
 
@@ -23,15 +24,15 @@ impl Membership {
     pub(crate) fn handle_swim(
         &mut self,
         now: Now,
-        from: SocketAddr,
+        (sender, from): (NodeId, SocketAddr),
         bytes: &[u8],
         addrs: &[Option<SocketAddr>],
     ) -> Result<(), JunkReason> {
         let mut packet = Packet::decode(bytes).ok_or(JunkReason::Undecodable)?;
         let told = packet.updates.len();
         let src = packet.header.src;
-        if src.node == self.swim.me().node {
-            return Err(JunkReason::FromMyself);
+        if src.node != sender {
+            return Err(JunkReason::WrongSender);
         }
         if self.view.is_forgotten(&src) {
             return Err(JunkReason::Forgotten);
@@ -93,6 +94,9 @@ impl Membership {
     /// Whether an update from outside may reach foca.
     pub(super) fn admit(&mut self, now: Now, update: &foca::Member<Identity>) -> bool {
         let identity = *update.id();
+        if !self.is_plausible(&identity) {
+            return false;
+        }
         if identity.node == self.swim.me().node {
             // A claim about an earlier identity of this node no longer matters; foca would list
             // that identity as a member.
@@ -162,27 +166,53 @@ impl Membership {
         }
     }
 
-    /// A good-bye arrived: from the member itself, or passed on by another one.
-    pub(crate) fn handle_leaving(&mut self, now: Now, who: Identity) -> Result<(), JunkReason> {
-        if who.node == self.swim.me().node {
-            return Err(JunkReason::FromMyself);
-        }
-        if self.view.is_forgotten(&who) || self.view.is_superseded(&who) {
-            return Ok(());
-        }
-        if !self.view.set_left(&who) {
-            return Ok(());
+    /// A good-bye arrived: from the member itself, or passed on by another one and confirmed by what
+    /// the member wrote of itself.
+    pub(crate) fn handle_leaving(&mut self, now: Now, who: Identity) {
+        if !self.may_have_left(&who) || !self.view.set_left(&who) {
+            return;
         }
         self.apply(now, vec![foca::Member::down(who)]);
         let peers = self.active();
         for to in self.choose(peers, GOODBYE_FAN_OUT) {
             self.effects.push_back(Effect::Leaving { to, who });
         }
-        Ok(())
     }
 
-    /// Merges a member list. True if the digest of this node's view changed.
-    pub(crate) fn merge_entries(&mut self, now: Now, entries: &[Entry]) -> bool {
+    /// Somebody says that a member left, and nothing confirms it: the member is asked.
+    pub(crate) fn doubt(&mut self, now: Now, who: Identity) {
+        let update = foca::Member::down(who);
+        if self.view.get(who.node).is_some() && self.admit(now, &update) {
+            self.apply(now, vec![update]);
+        }
+    }
+
+    fn may_have_left(&self, who: &Identity) -> bool {
+        who.node != self.swim.me().node
+            && self.is_plausible(who)
+            && !self.view.is_forgotten(who)
+            && !self.view.is_superseded(who)
+    }
+
+    /// Could this be the node's next generation? A member could name one that the node can never
+    /// exceed, and then nobody would hear that node again.
+    fn is_plausible(&self, identity: &Identity) -> bool {
+        let known = match self.view.get(identity.node) {
+            _ if identity.node == self.swim.me().node => self.swim.me().generation,
+            Some(known) => known.member.generation,
+            None => 0,
+        };
+        identity.boots() <= (known >> RENEWAL_BITS).saturating_add(BOOTS_AHEAD_MAX)
+    }
+
+    /// Merges a member list; `has_left` says who wrote of itself that it left. True if the digest of
+    /// this node's view changed.
+    pub(crate) fn merge_entries(
+        &mut self,
+        now: Now,
+        entries: &[Entry],
+        has_left: &dyn Fn(NodeId) -> bool,
+    ) -> bool {
         let before = self.digest();
         let mut updates = Vec::new();
         for entry in entries {
@@ -192,10 +222,9 @@ impl Membership {
                 MemberState::Unreachable | MemberState::Left => State::Down,
             };
             let update = foca::Member::new(entry.identity, entry.incarnation, state);
-            if entry.state == MemberState::Left && entry.identity.node != self.swim.me().node {
-                let gone = self.view.is_forgotten(&entry.identity)
-                    || self.view.is_superseded(&entry.identity);
-                if !gone && self.view.set_left(&entry.identity) {
+            let said = entry.state == MemberState::Left && self.may_have_left(&entry.identity);
+            if said && has_left(entry.identity.node) {
+                if self.view.set_left(&entry.identity) {
                     updates.push(update);
                 }
             } else if self.admit(now, &update) {

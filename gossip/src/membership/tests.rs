@@ -33,7 +33,9 @@ fn node_1() -> Membership {
 fn hear(membership: &mut Membership, now: Now, n: u8, message: Message<Identity>) {
     let header = Header { src: identity(n), src_incarnation: 0, dst: identity(1), message };
     let bytes = Packet::new(header, None).encode();
-    membership.handle_swim(now, addr(n), &bytes, &[]).expect("an honest packet");
+    membership
+        .handle_swim(now, (identity(n).node, addr(n)), &bytes, &[])
+        .expect("an honest packet");
 }
 
 fn due(membership: &Membership) -> Now {
@@ -120,7 +122,7 @@ fn it_is_kept_by_what_evidence_a_member_is_unreachable() {
         state: MemberState::Unreachable,
         addr: None,
     };
-    membership.merge_entries(Now(1), &[said]);
+    membership.merge_entries(Now(1), &[said], &|_| false);
     run(&mut membership, Now(1_500), &[4]);
     assert_eq!(evidence(&membership, 4), Some(Evidence::Others));
 
@@ -183,7 +185,8 @@ fn an_island_keeps_its_verdicts_to_itself() {
     let header =
         Header { src: back, src_incarnation: 0, dst: identity(1), message: Message::Ping(1) };
     let bytes = Packet::new(header, None).encode();
-    membership.handle_swim(Now(20_001), addr(2), &bytes, &[]).expect("an honest packet");
+    let from = (back.node, addr(2));
+    membership.handle_swim(Now(20_001), from, &bytes, &[]).expect("an honest packet");
     let (sent, _) = run(&mut membership, Now(21_000), &[]);
     let accused: Vec<_> = sent
         .iter()

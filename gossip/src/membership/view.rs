@@ -255,8 +255,8 @@ impl View {
     }
 
     /// A hash of what all members should agree on: which nodes are members, in which generation,
-    /// and whether each is active, unreachable or left. Addresses are left out, because they differ
-    /// by the place from which a node is seen.
+    /// and whether each is active. Addresses are left out, because they differ by the place from which
+    /// a node is seen; and whether who is gone said good-bye, because that is not taken from everybody.
     pub(crate) fn digest(&self, me: Identity) -> u64 {
         let mut hasher = blake3::Hasher::new_derive_key("edgectl membership view 1");
         let mut states: BTreeMap<Identity, u8> = self
@@ -264,8 +264,7 @@ impl View {
             .values()
             .map(|known| match known.member.state {
                 MemberState::Alive | MemberState::Suspect => (known.identity(), 0),
-                MemberState::Unreachable => (known.identity(), 1),
-                MemberState::Left => (known.identity(), 2),
+                MemberState::Unreachable | MemberState::Left => (known.identity(), 1),
             })
             .collect();
         states.insert(me, 0);

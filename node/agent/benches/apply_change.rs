@@ -191,8 +191,9 @@ impl World {
         let mut took = Duration::ZERO;
         for action in std::mem::take(&mut self.pair.hosts[1].sent) {
             if let Action::SendDatagram { bytes, .. } = action {
+                let (sender, from) = (self.pair.hosts[1].node.me(), host::addr(2));
                 let start = Instant::now();
-                self.pair.hosts[0].feed(Input::Datagram { from: host::addr(2), bytes });
+                self.pair.hosts[0].feed(Input::Datagram { sender, from, bytes });
                 took += start.elapsed();
             }
         }

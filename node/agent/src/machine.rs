@@ -180,7 +180,9 @@ impl NodeLoop {
 
     fn on_arrival(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Datagram { from, bytes } => self.step(Input::Datagram { from, bytes }),
+            Arrival::Datagram { sender, from, bytes } => {
+                self.step(Input::Datagram { sender, from, bytes });
+            }
             Arrival::Message { from, bytes } => self.step(Input::Message { from, bytes }),
             Arrival::Connected { node, addr } => {
                 if self.pending.joining.remove(&addr).is_some() {
@@ -282,8 +284,9 @@ impl NodeLoop {
     fn perform(&mut self) -> Option<ExitReason> {
         while let Some(action) = self.node.poll_action() {
             match action {
-                Action::SendDatagram { addr, bytes, .. } => {
-                    self.transport.send_datagram(addr, &bytes);
+                Action::Acquaint(key) => self.transport.acquaint(key),
+                Action::SendDatagram { to, addr, bytes } => {
+                    self.transport.send_datagram(to, addr, &bytes);
                 }
                 Action::SendMessage { to, addr, bytes } => {
                     self.transport.send_message(to, addr, bytes);

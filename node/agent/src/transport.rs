@@ -34,9 +34,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use crdt_state::NodeId;
 use crdt_state::task::Run;
 use crdt_state::token::TokenId;
+use crdt_state::{NodeId, PublicKey};
 use tokio::sync::{Semaphore, mpsc};
 
 pub use answer::PeerService;
@@ -74,8 +74,10 @@ const HANDSHAKES_MAX: usize = 32;
 /// What other agents sent, and results of connections, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrival {
-    /// A datagram from a sender that has the fleet's key; opened.
+    /// A datagram from a node that this one knows; opened.
     Datagram {
+        /// The node that sealed it, which it proved by that.
+        sender: NodeId,
         /// Its source, which anybody can forge.
         from: SocketAddr,
         /// The content that was sealed.
@@ -190,6 +192,7 @@ struct Shared {
     rejected_peers: RejectedPeers,
     handshakes: Arc<Semaphore>,
     relayed: Arc<Semaphore>,
+    meetings: Arc<Semaphore>,
     dial_deadline: Duration,
     runtime: tokio::runtime::Handle,
 }
@@ -202,7 +205,7 @@ impl Transport {
         inbox: mpsc::Sender<Arrival>,
     ) -> Result<Transport, ListenError> {
         let counters = Arc::new(TransportCounters::default());
-        let seals = Arc::new(Seals::new(&config.fleet_key));
+        let seals = Arc::new(Seals::new(&config.key));
         let refused = |error| ListenError::Refused { addr: config.listen, error };
         let socket = SharedSocket::bind(
             config.listen,
@@ -240,6 +243,7 @@ impl Transport {
             rejected_peers: RejectedPeers::default(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             relayed: Arc::new(Semaphore::new(relay::RELAYED_MAX)),
+            meetings: Arc::new(Semaphore::new(deliver::MEETINGS_MAX)),
             dial_deadline: config.dial_deadline,
             runtime: tokio::runtime::Handle::current(),
         });
@@ -253,10 +257,17 @@ impl Transport {
     }
 
     /// Seals and sends at once. If the socket's buffer is full, the datagram is dropped, as a
-    /// network would.
-    pub fn send_datagram(&self, addr: SocketAddr, bytes: &[u8]) {
-        let sealed = self.shared.seals.seal(bytes);
-        self.shared.socket.send(addr, &sealed);
+    /// network would. A node that is not known is met first, which tells its key.
+    pub fn send_datagram(&self, to: NodeId, addr: SocketAddr, bytes: &[u8]) {
+        match self.shared.seals.seal(to, bytes) {
+            Some(sealed) => self.shared.socket.send(addr, &sealed),
+            None => deliver::meet_first(&self.shared, to, addr, bytes.to_vec()),
+        }
+    }
+
+    /// Datagrams are exchanged with the node that has this key from now on.
+    pub fn acquaint(&self, key: PublicKey) {
+        self.shared.seals.acquaint(key);
     }
 
     /// Sends a message over the connection with `to`, dialling `addr` if there is none. Messages to
@@ -307,7 +318,6 @@ impl Transport {
     /// From now on this node belongs to the fleet with this key. Connections with members of the
     /// previous fleet stay until they are unused; a node changes its fleet only while it is alone.
     pub fn set_fleet_key(&self, key: &FleetKey) {
-        self.shared.seals.set_key(key);
         self.shared.admission.set_key(key);
     }
 
@@ -364,6 +374,15 @@ impl Transport {
 }
 
 impl Shared {
+    /// Takes in a peer that was admitted.
+    fn welcome(&self, node: NodeId, dialler: peers::Dialler, connection: &quinn::Connection) {
+        tls::welcome(connection);
+        if let Some(key) = tls::peer_key(connection) {
+            self.seals.acquaint(key);
+        }
+        self.peers().add(node, dialler, connection.clone());
+    }
+
     fn peers(&self) -> std::sync::MutexGuard<'_, Peers> {
         self.peers.lock().expect("nothing panics while it holds the table of peers")
     }

@@ -11,7 +11,7 @@ use crdt_state::condition::NodeConditions;
 use crdt_state::network::NodeTunnel;
 use crdt_state::task::{Run, RunEvent, TaskStart};
 use crdt_state::volume::NodeVolumes;
-use crdt_state::{NodeId, RecordKey};
+use crdt_state::{NodeId, PublicKey, RecordKey};
 use gossip::Now;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,8 @@ use crate::secrets::KeyShare;
 pub enum Input {
     /// A sealed datagram was opened.
     Datagram {
+        /// Who sealed it.
+        sender: NodeId,
         /// Where it came from.
         from: SocketAddr,
         /// What was in it.
@@ -114,6 +116,8 @@ pub enum Input {
 /// An order.
 #[derive(Debug, Clone)]
 pub enum Action {
+    /// Datagrams are exchanged with the node that has this key from now on.
+    Acquaint(PublicKey),
     /// Seal a datagram and send it; it may be lost.
     SendDatagram {
         /// The node that the message was for.

@@ -4,6 +4,7 @@
 //! [`Node::poll_action`](node::Node::poll_action) gives orders. A list of `(now, Input)` is a
 //! complete history and can be replayed.
 
+mod acquaintances;
 pub mod addressing;
 pub mod affinity;
 mod assign;

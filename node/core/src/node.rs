@@ -19,6 +19,7 @@ use crdt_state::{Kind, NodeId, PublicKey, RecordKey};
 use gossip::{Gossip, GossipConfig, Identity, Now, Output};
 use serde::{Deserialize, Serialize};
 
+use crate::acquaintances::Acquaintances;
 use crate::addressing::{Addressing, NetworkFacts};
 use crate::autoscale::Autoscaler;
 use crate::departure::Departure;
@@ -90,6 +91,7 @@ pub struct Node {
     schedules: Schedules,
     autoscaler: Autoscaler,
     key_sharing: KeySharing,
+    acquaintances: Acquaintances,
     departure: Departure,
     token_expiry: TokenExpiry,
     outbox: Outbox,
@@ -136,6 +138,7 @@ impl Node {
             own_records: OwnRecords::new(me, config.facts, config.volumes),
             gossip: Gossip::new(config.gossip, identity, config.seed, now),
             token_expiry: TokenExpiry::at_boot(&replica, now),
+            acquaintances: Acquaintances::at_boot(&replica),
             planner,
             replica,
             schedules: Schedules::new(me),
@@ -174,8 +177,8 @@ impl Node {
     /// Takes one fact.
     pub fn step(&mut self, now: Now, wall_ms: u64, input: Input) {
         match input {
-            Input::Datagram { from, bytes } => {
-                self.gossip.handle_datagram(now, from, &bytes, &mut self.replica);
+            Input::Datagram { sender, from, bytes } => {
+                self.gossip.handle_datagram(now, (sender, from), &bytes, &mut self.replica);
             }
             Input::Message { from, bytes } => self.on_message(now, from, &bytes),
             Input::Connected { node, addr } => self.gossip.handle_connected(now, node, addr),
@@ -245,9 +248,9 @@ impl Node {
         self.send_leases();
     }
 
-    /// The next order.
+    /// The next order. A node is made known before anything is sent to it.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.outbox.pop()
+        self.acquaintances.take().map(Action::Acquaint).or_else(|| self.outbox.pop())
     }
 
     fn step_time(&self, now: Now, wall_ms: u64) -> StepTime {
@@ -328,6 +331,7 @@ impl Node {
             self.autoscaler.on_record(key.kind);
             self.token_expiry.on_record(&self.replica, key.kind, now);
             self.key_sharing.on_record(key.kind);
+            self.acquaintances.on_record(&self.replica, *key);
             self.tell(wall_ms, *key, before);
             if [RecordKey::node(self.me), RecordKey::named_resources(self.me)].contains(key) {
                 self.describe(wall_ms);

@@ -78,8 +78,7 @@ async fn handshake(shared: &Shared, incoming: Incoming) -> Option<(NodeId, Conne
             return None;
         }
     };
-    tls::welcome(&connection);
-    shared.peers().add(node, Dialler::Peer, connection.clone());
+    shared.welcome(node, Dialler::Peer, &connection);
     if purpose == ConnectionPurpose::Meet {
         let addr = connection.remote_address();
         let _ = shared.inbox.send(Arrival::Connected { node, addr }).await;

@@ -15,6 +15,8 @@ pub enum Dropped {
     Flood,
     /// A datagram that the system refused to send.
     Unsent,
+    /// A datagram to a node whose key is not known, and that could not be met.
+    Unmet,
     /// A handshake while too many others were in progress.
     HandshakeFlood,
     /// A handshake that was too late or invalid.
@@ -48,6 +50,7 @@ impl Dropped {
             Dropped::Unsealed(junk) => junk.as_str(),
             Dropped::Flood => "flood",
             Dropped::Unsent => "unsent",
+            Dropped::Unmet => "unmet",
             Dropped::HandshakeFlood => "handshake_flood",
             Dropped::Handshake => "handshake",
             Dropped::OtherFleet => "other_fleet",

@@ -22,6 +22,27 @@ use super::{Arrival, MESSAGE_BYTES_MAX, Shared};
 /// The lowest speed at which a link still counts as usable: 1 MiB takes 64 s.
 const BYTES_PER_SECOND_MIN: usize = 16 * 1024;
 
+/// Nodes that are met at once for the sake of a datagram. Others are met when the next one is due.
+pub(super) const MEETINGS_MAX: usize = 16;
+
+/// Connects to a node whose key is not known, and then sends the datagram, unless too many others are
+/// being met or another node answers.
+pub(super) fn meet_first(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, bytes: Vec<u8>) {
+    let Ok(place) = Arc::clone(&shared.meetings).try_acquire_owned() else {
+        shared.counters.on_dropped(Dropped::Unmet);
+        return;
+    };
+    let shared = Arc::clone(shared);
+    shared.runtime.clone().spawn(async move {
+        let met = reach(&shared, to, addr).await;
+        drop(place);
+        match met.ok().and_then(|_| shared.seals.seal(to, &bytes)) {
+            Some(sealed) => shared.socket.send(addr, &sealed),
+            None => shared.counters.on_dropped(Dropped::Unmet),
+        }
+    });
+}
+
 /// Queues a message for this peer.
 pub(super) fn send(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, bytes: Vec<u8>) {
     assert!(bytes.len() <= MESSAGE_BYTES_MAX, "larger things are sent in parts");

@@ -87,8 +87,7 @@ pub(super) async fn dial(
     purpose: ConnectionPurpose,
 ) -> Result<(NodeId, Connection), DialFailure> {
     let (node, connection) = shake_hands(shared, addr, purpose, &shared.admission).await?;
-    tls::welcome(&connection);
-    shared.peers().add(node, Dialler::Me, connection.clone());
+    shared.welcome(node, Dialler::Me, &connection);
     tokio::spawn(accept::serve(Arc::clone(shared), node, connection.clone()));
     Ok((node, connection))
 }

@@ -1,40 +1,38 @@
-//! Seals and opens datagrams with the fleet's key; the theory is in [`gossip::seal`].
+//! Seals and opens the datagrams of this node; the theory is in [`gossip::seal`].
 
 use std::sync::Mutex;
 
-use gossip::seal::{KeyRing, Opener, SealJunk, Sealer};
+use crdt_state::{NodeId, PublicKey};
+use gossip::seal::{Opened, Seal, SealJunk};
 
-use crate::config::FleetKey;
+use crate::identity::NodeKey;
 
-/// Both directions; locks are held for the microseconds that a datagram takes.
-pub(super) struct Seals {
-    sealer: Mutex<Sealer>,
-    opener: Mutex<Opener>,
-}
+/// The seal behind a lock that is held for the microseconds that a datagram takes.
+pub(super) struct Seals(Mutex<Seal>);
 
 impl Seals {
     /// A new session: random, so that no two starts of an agent share one.
-    pub(super) fn new(fleet_key: &FleetKey) -> Seals {
-        let keys = KeyRing::new(*fleet_key.bytes());
+    pub(super) fn new(key: &NodeKey) -> Seals {
         let mut session = [0; 8];
         getrandom::fill(&mut session).expect("random bytes made the node's key a moment ago");
-        let sealer = Sealer::new(&keys, u64::from_le_bytes(session));
-        Seals { sealer: Mutex::new(sealer), opener: Mutex::new(Opener::new(keys)) }
+        let public = PublicKey(key.public_key());
+        Seals(Mutex::new(Seal::new(&public, key.secret(), u64::from_le_bytes(session))))
     }
 
-    /// From now on seals and opens with the key of another fleet.
-    pub(super) fn set_key(&self, fleet_key: &FleetKey) {
-        let keys = KeyRing::new(*fleet_key.bytes());
-        self.sealer.lock().expect("nothing panics while it seals").set_keys(&keys);
-        self.opener.lock().expect("nothing panics while it opens").set_keys(keys);
+    pub(super) fn acquaint(&self, key: PublicKey) {
+        self.lock().acquaint(key);
     }
 
-    pub(super) fn seal(&self, plain: &[u8]) -> Vec<u8> {
-        self.sealer.lock().expect("nothing panics while it seals").seal(plain)
+    /// `None`: the node is not known.
+    pub(super) fn seal(&self, to: NodeId, plain: &[u8]) -> Option<Vec<u8>> {
+        self.lock().seal(to, plain)
     }
 
-    pub(super) fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, SealJunk> {
-        let mut opener = self.opener.lock().expect("nothing panics while it opens");
-        opener.open(sealed).map(|opened| opened.plain)
+    pub(super) fn open(&self, sealed: &[u8]) -> Result<Opened, SealJunk> {
+        self.lock().open(sealed)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seal> {
+        self.0.lock().expect("nothing panics while it seals or opens")
     }
 }

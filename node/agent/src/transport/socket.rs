@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use gossip::seal::is_sealed;
+use gossip::seal::{Opened, is_sealed};
 use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncUdpSocket, UdpPoller};
@@ -121,8 +121,9 @@ impl SharedSocket {
 
     fn on_sealed(&self, from: SocketAddr, sealed: &[u8]) {
         match self.seals.open(sealed) {
-            Ok(bytes) => {
-                if self.inbox.try_send(Arrival::Datagram { from, bytes }).is_err() {
+            Ok(Opened { plain, sender }) => {
+                let arrival = Arrival::Datagram { sender, from, bytes: plain };
+                if self.inbox.try_send(arrival).is_err() {
                     self.counters.on_dropped(Dropped::Flood);
                 }
             }

@@ -9,6 +9,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub(super) struct Peer {
     pub(super) transport: Transport,
     pub(super) node: NodeId,
+    seed: u8,
     arrivals: mpsc::Receiver<Arrival>,
 }
 
@@ -35,14 +36,24 @@ pub(super) fn peer_with_timeout(
         dial_deadline,
     };
     let transport = Transport::listen(config, inbox).expect("a free port");
-    Peer { transport, node, arrivals }
+    Peer { transport, node, seed, arrivals }
 }
 
 fn peer(seed: u8) -> Peer {
     peer_with(seed, 1, "127.0.0.1:0")
 }
 
+/// Each knows the other's key, as from the state of the fleet.
+fn acquaint(one: &Peer, other: &Peer) {
+    one.transport.acquaint(other.key());
+    other.transport.acquaint(one.key());
+}
+
 impl Peer {
+    fn key(&self) -> PublicKey {
+        PublicKey(NodeKey::from_secret([self.seed; 32]).public_key())
+    }
+
     pub(super) fn addr(&self) -> SocketAddr {
         self.transport.local_addr()
     }
@@ -71,13 +82,22 @@ async fn datagrams_and_quic_share_a_port() {
     assert_eq!(a.next().await, Arrival::Connected { node: b.node, addr: b.addr() });
     assert_eq!(b.next().await, Arrival::Connected { node: a.node, addr: a.addr() });
     for n in 0..50u8 {
-        b.transport.send_datagram(a.addr(), &[n; 100]);
-        let datagram = Arrival::Datagram { from: b.addr(), bytes: vec![n; 100] };
+        b.transport.send_datagram(a.node, a.addr(), &[n; 100]);
+        let datagram = Arrival::Datagram { sender: b.node, from: b.addr(), bytes: vec![n; 100] };
         assert_eq!(a.next().await, datagram);
         b.transport.send_message(a.node, a.addr(), vec![n; 3_000]);
         assert_eq!(a.next().await, Arrival::Message { from: b.node, bytes: vec![n; 3_000] });
     }
     assert_eq!(a.transport.counters().all(), [].into());
+}
+
+#[tokio::test]
+async fn a_datagram_for_somebody_unknown_arrives_after_they_met() {
+    let (a, mut b) = (peer(1), peer(2));
+    a.transport.send_datagram(b.node, b.addr(), b"hello");
+    let (sender, from, bytes) = (a.node, a.addr(), b"hello".to_vec());
+    assert_eq!(b.next().await, Arrival::Datagram { sender, from, bytes });
+    assert_eq!(b.transport.counters().all(), [].into());
 }
 
 #[tokio::test]
@@ -115,8 +135,12 @@ async fn another_fleet_key_is_refused_on_both_ways() {
     b.until(|counters| counters.count(Dropped::OtherFleet) == 1).await;
     a.transport.send_message(b.node, b.addr(), b"secret".to_vec());
     assert_eq!(a.next().await, Arrival::Undelivered { to: b.node });
-    a.transport.send_datagram(b.addr(), b"secret");
-    b.until(|counters| counters.count(Dropped::Unsealed(SealJunk::UnknownKey)) == 1).await;
+    // A datagram to somebody whose key is not known waits for a connection, which there is not.
+    a.transport.send_datagram(b.node, b.addr(), b"secret");
+    a.until(|counters| counters.count(Dropped::Unmet) == 1).await;
+    a.transport.acquaint(b.key());
+    a.transport.send_datagram(b.node, b.addr(), b"secret");
+    b.until(|counters| counters.count(Dropped::Unsealed(SealJunk::UnknownSender)) == 1).await;
     assert!(b.arrivals.try_recv().is_err());
 }
 
@@ -142,13 +166,21 @@ async fn a_datagram_that_comes_back_is_counted_and_costs_no_other() {
     let gone = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
     let nobody = gone.local_addr().expect("an address");
     drop(gone);
+    let stranger = PublicKey(NodeKey::from_secret([7; 32]).public_key());
+    let missing = NodeId::of(&stranger);
+    a.transport.acquaint(stranger);
+    acquaint(&a, &b);
+    let datagram = |from: &Peer, bytes| {
+        let (sender, from) = (from.node, from.addr());
+        Arrival::Datagram { sender, from, bytes }
+    };
     for n in 0..100u8 {
-        a.transport.send_datagram(nobody, b"hello");
-        a.transport.send_datagram(b.addr(), &[n]);
-        assert_eq!(b.next().await, Arrival::Datagram { from: a.addr(), bytes: vec![n] });
-        a.transport.send_datagram(nobody, b"hello");
-        b.transport.send_datagram(a.addr(), &[n]);
-        assert_eq!(a.next().await, Arrival::Datagram { from: b.addr(), bytes: vec![n] });
+        a.transport.send_datagram(missing, nobody, b"hello");
+        a.transport.send_datagram(b.node, b.addr(), &[n]);
+        assert_eq!(b.next().await, datagram(&a, vec![n]));
+        a.transport.send_datagram(missing, nobody, b"hello");
+        b.transport.send_datagram(a.node, a.addr(), &[n]);
+        assert_eq!(a.next().await, datagram(&b, vec![n]));
     }
     let counters = a.transport.counters();
     assert_eq!(counters.all(), [(Dropped::Returned, 200)].into());
@@ -205,7 +237,8 @@ async fn a_peer_that_was_killed_and_started_again_is_reached_again() {
 async fn replayed_and_cut_datagrams_are_counted_and_dropped() {
     let (a, mut b) = (peer(1), peer(2));
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let sealed = a.transport.shared.seals.seal(b"once");
+    acquaint(&a, &b);
+    let sealed = a.transport.shared.seals.seal(b.node, b"once").expect("b is known");
     assert_eq!(sealed[0] & 0x40, 0, "not to be taken for QUIC");
     for length in 1..sealed.len() {
         socket.send_to(&sealed[..length], b.addr()).expect("sent");

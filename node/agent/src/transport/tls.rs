@@ -94,11 +94,15 @@ impl Close {
     }
 }
 
+/// The key of the node at the other end of a connection.
+pub(super) fn peer_key(connection: &quinn::Connection) -> Option<PublicKey> {
+    let identity = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    Some(PublicKey(ed25519_key(identity.first()?)?))
+}
+
 /// The node at the other end of a connection.
 pub(super) fn peer(connection: &quinn::Connection) -> Option<NodeId> {
-    let identity = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    let key = ed25519_key(identity.first()?)?;
-    Some(NodeId::of(&PublicKey(key)))
+    Some(NodeId::of(&peer_key(connection)?))
 }
 
 fn ed25519_key(spki: &[u8]) -> Option<[u8; 32]> {

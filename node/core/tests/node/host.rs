@@ -210,6 +210,7 @@ impl Host {
                 Action::ForgetRun { run } => self.forgotten.push(run),
                 Action::Departed => {}
                 Action::ShareKey(share) => self.shares.push(share),
+                Action::Acquaint(_) => {}
             }
         }
     }

@@ -90,7 +90,11 @@ impl Pair {
         }
         match action {
             Action::SendDatagram { bytes, .. } if self.is_heard[from] => {
-                self.hosts[to].feed(Input::Datagram { from: addr(number(from)), bytes });
+                self.hosts[to].feed(Input::Datagram {
+                    sender: ids[from],
+                    from: addr(number(from)),
+                    bytes,
+                });
             }
             Action::SendMessage { bytes, .. } if self.is_heard[from] => {
                 self.hosts[to].feed(Input::Message { from: ids[from], bytes });
