@@ -75,10 +75,15 @@ fn attack(fleet: &mut Fleet, message: &Message) {
 
 /// The others never took node 2 for gone, and see it as they did before.
 fn is_unharmed(fleet: &mut Fleet) {
-    assert_eq!(fleet.verdicts(), []);
+    let harmed = fleet.id(2);
+    let is_harm = |event: &MemberEvent| {
+        [MemberEvent::Left(harmed), MemberEvent::Unreachable(harmed)].contains(event)
+    };
+    let heard = fleet.nodes.iter().flat_map(|node| &node.events);
+    assert_eq!(heard.filter(|(_, event)| is_harm(event)).count(), 0);
     assert!(fleet.all_agree());
-    let others = (0..fleet.nodes.len()).filter(|index| *index != 2);
-    assert!(others.clone().all(|at| fleet.state(at, 2) == Some(MemberState::Alive)));
+    let mut others = (0..fleet.nodes.len()).filter(|index| *index != 2);
+    assert!(others.all(|at| fleet.state(at, 2) == Some(MemberState::Alive)));
     // It can still restart, and is heard.
     fleet.restart(2, 1);
     assert!(fleet.runs_until(20_000, Fleet::all_agree));
@@ -94,7 +99,13 @@ fn a_member_cannot_say_good_bye_for_another() {
     let mut fleet = Fleet::settled(5, 45);
     let (from, who) = (fleet.id(1), fleet.nodes[2].gossip.me());
     attack(&mut fleet, &Message::Leaving { from, who });
-    let list = listed(&fleet, who, MemberState::Left);
+    is_unharmed(&mut fleet);
+}
+
+#[test]
+fn a_member_cannot_list_another_as_gone_by_its_own_will() {
+    let mut fleet = Fleet::settled(5, 48);
+    let list = listed(&fleet, fleet.nodes[2].gossip.me(), MemberState::Left);
     attack(&mut fleet, &list);
     is_unharmed(&mut fleet);
 }
