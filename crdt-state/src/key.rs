@@ -39,6 +39,8 @@ impl Kind {
     pub const STACK: Kind = Kind(0x0c);
     /// A certificate that a client of the API was given. Shared; the id is a hash of it.
     pub const CLIENT: Kind = Kind(0x10);
+    /// A key of the fleet that took the place of another one. Shared; the id is of a hash of it.
+    pub const FLEET_KEY: Kind = Kind(0x11);
     /// A part of a secret's sealed data. Shared; the id is a hash of the secret and the number of
     /// the part.
     pub const SECRET_PART: Kind = Kind(0x0d);

@@ -13,6 +13,7 @@ pub mod delta;
 pub mod digest;
 pub mod file;
 pub mod fleet;
+pub mod fleet_key;
 pub mod handover;
 pub mod id;
 pub mod image;

@@ -14,6 +14,7 @@ use crate::client::ClientRole;
 use crate::condition::NodeConditions;
 use crate::file::{FileClass, FilePart};
 use crate::fleet::TaskHistory;
+use crate::fleet_key::FleetKeyFact;
 use crate::handover::Handovers;
 use crate::image::ImageFact;
 use crate::key::{Kind, RecordKey, task_subject};
@@ -235,6 +236,9 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         }
         (Kind::CLIENT, Facet::LIFE) => clients::check_name(&read("the life", value)?),
         (Kind::CLIENT, Facet::CLIENT_ROLE) => read::<ClientRole>("the role", value).map(|_| ()),
+        (Kind::FLEET_KEY, Facet::FLEET_KEY) => {
+            read::<FleetKeyFact>("the key of the fleet", value).map(|_| ())
+        }
         (Kind::IMAGE, Facet::IMAGE) => fit::<ImageFact>("the image", value),
         _ => Ok(()),
     }

@@ -9,6 +9,7 @@ mod client;
 mod condition;
 mod file;
 mod fleet;
+mod fleet_key;
 mod handover;
 mod image;
 mod network;
@@ -28,6 +29,7 @@ pub use client::{Client, clients, revoked_clients};
 pub use condition::conditions_of;
 pub use file::{FleetFile, file_data, file_part, file_spec};
 pub use fleet::fleet_settings;
+pub use fleet_key::{fleet_keys, newest_fleet_key, wrapped_data};
 pub use handover::handovers_of;
 pub use image::{FleetImage, fleet_images};
 pub use network::{

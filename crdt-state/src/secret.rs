@@ -72,6 +72,11 @@ impl ContentKey {
         ContentKey(bytes)
     }
 
+    /// The key itself, for whoever it was wrapped for.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Seals the data of the secret.
     pub fn seal(&self, data: &Plaintext) -> Vec<u8> {
         let payload = Payload { msg: &data.0, aad: DATA_CONTEXT };

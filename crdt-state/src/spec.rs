@@ -97,6 +97,8 @@ impl Facet {
     pub const TOKEN_END: Facet = Facet(41);
     /// What a client of the API may do: [`crate::client::ClientRole`].
     pub const CLIENT_ROLE: Facet = Facet(48);
+    /// Which key of the fleet it is: [`crate::fleet_key::FleetKeyFact`].
+    pub const FLEET_KEY: Facet = Facet(56);
     /// How much of a slot's past is kept: [`crate::fleet::TaskHistory`]. Settings of the fleet have
     /// numbers from 256.
     pub const TASK_HISTORY: Facet = Facet(256);

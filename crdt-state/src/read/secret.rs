@@ -1,9 +1,8 @@
 //! Who has the keys of secrets.
 
-use crate::file::FileId;
 use crate::id::{NodeId, SecretId};
 use crate::key::{Kind, RecordKey};
-use crate::read::file_spec;
+use crate::read::wrapped_data;
 use crate::record::Record;
 use crate::replica::Replica;
 use crate::secret::{KeyFor, SecretKeys};
@@ -14,13 +13,13 @@ pub fn secret_keys(replica: &Replica, key: &RecordKey) -> Option<(NodeId, Secret
     replica.owned::<SecretKeys>(key).filter(|(owner, said)| *owner == said.node)
 }
 
-/// The wrapped keys of a secret for one node, from all who wrapped one: the node tries each. Keys of
-/// other data than the secret has now are left out.
+/// The wrapped keys of a secret, or of the fleet, for one node, from all who wrapped one: the node tries
+/// each. Keys of other data than the secret has now are left out.
 pub fn keys_for(replica: &Replica, id: SecretId, node: NodeId) -> Vec<KeyFor> {
-    let Some(spec) = file_spec(replica, FileId::Secret(id)) else { return Vec::new() };
+    let Some(data) = wrapped_data(replica, id) else { return Vec::new() };
     let keys = replica.keys(Kind::SECRET_KEYS).filter_map(|key| {
         let (_, said) = secret_keys(replica, &key)?;
-        (said.secret == id && said.data == spec.hash).then(|| said.key_for(node)).flatten()
+        (said.secret == id && said.data == data).then(|| said.key_for(node)).flatten()
     });
     keys.collect()
 }

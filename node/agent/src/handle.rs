@@ -184,6 +184,7 @@ impl Handle {
             // A token that has ended meanwhile is no fault.
             let _ = self.edit(end).await?;
         }
+        let _ = self.edit(Edit::EndFleetKeys).await?;
         Ok(self.set_fleet_key(key)?)
     }
 

@@ -21,6 +21,7 @@ pub mod config;
 mod devices;
 mod facts;
 mod file_data;
+mod fleet_key;
 mod handle;
 mod history;
 pub mod identity;

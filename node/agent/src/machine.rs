@@ -19,7 +19,7 @@ use super::command::{Command, Written};
 use super::history::History;
 use super::networks::Networks;
 use super::shared::Shared;
-use super::{ExitReason, joining, secrets};
+use super::{ExitReason, fleet_key, joining, secrets};
 use crate::store::{StoreEvent, StoreWriter};
 use crate::transport::{Arrival, DialFailure, Transport};
 
@@ -164,6 +164,7 @@ impl NodeLoop {
             .send_if_modified(|revision| std::mem::replace(revision, settlings) != settlings);
         if is_changed {
             self.transport.set_evicted(self.node.evicted());
+            self.transport.set_members(self.node.members());
             let members = self.node.gossip().members();
             let there = members.filter(|member| member.state != MemberState::Left);
             self.shared.own_addresses.know_members(there.map(|member| member.addr));
@@ -285,6 +286,9 @@ impl NodeLoop {
         while let Some(action) = self.node.poll_action() {
             match action {
                 Action::Acquaint(key) => self.transport.acquaint(key),
+                Action::TakeFleetKey(offer) => {
+                    fleet_key::take(&self.shared, &offer, self.shared.files.key());
+                }
                 Action::SendDatagram { to, addr, bytes } => {
                     self.transport.send_datagram(to, addr, &bytes);
                 }

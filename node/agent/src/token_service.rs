@@ -1,6 +1,7 @@
 //! Lets machines in that show a join token: asks the node, which writes down who was let in before it
 //! answers.
 
+use crdt_state::read::TokenState;
 use crdt_state::token::TokenId;
 use crdt_state::{NodeId, read};
 use node_core::Edit;
@@ -23,7 +24,10 @@ impl TokenService for Tokens {
             self.background.spawn(async move {
                 let key = handle.fleet_key();
                 let state = handle.read(move |node| read::token(node.replica(), token)).await;
-                let state = state.ok().flatten().filter(|state| join_token::is_of(state, &key));
+                // One that has ended is not taken, and its holder is told why.
+                let is_known =
+                    |state: &TokenState| state.end.is_some() || join_token::is_of(state, &key);
+                let state = state.ok().flatten().filter(is_known);
                 // The joiner may be gone.
                 let _ = answer.send(state.map(|state| state.token.verifier));
             });

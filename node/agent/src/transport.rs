@@ -17,6 +17,8 @@ mod deliver;
 mod dial;
 mod evicted;
 mod keep_alive;
+mod listen_error;
+mod members;
 mod opening;
 mod peers;
 mod rejected_peers;
@@ -44,6 +46,7 @@ pub use ask::PeerReply;
 pub use counters::{Dropped, TransportCounters};
 pub use dial::DialFailure;
 pub use keep_alive::KeepAlive;
+pub use listen_error::ListenError;
 pub use opening::PeerStream;
 pub use relay::Route;
 pub use request::{BlobOrigin, BlobRequest, FRAME_BYTES_MAX, LogRequest, PeerRequest};
@@ -54,6 +57,7 @@ use crate::identity::NodeKey;
 use admission::Admission;
 use attempts::Attempts;
 use evicted::Evicted;
+use members::Members;
 use peers::Peers;
 use rejected_peers::RejectedPeers;
 use sealed::Seals;
@@ -124,37 +128,6 @@ pub struct TransportConfig {
     pub dial_deadline: Duration,
 }
 
-/// Why the agent cannot listen.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    /// Another program has the port.
-    #[error(
-        "UDP {addr} is taken\n  another agent may run here (edgectl status), or give this one \
-         another port with --listen {}:PORT", addr.ip()
-    )]
-    Taken {
-        /// Where.
-        addr: SocketAddr,
-    },
-    /// The address does not belong to this machine.
-    #[error(
-        "{} is not an address of this machine\n  see `ip address`, or listen on all with --listen \
-         0.0.0.0:{}", addr.ip(), addr.port()
-    )]
-    NotMine {
-        /// Where.
-        addr: SocketAddr,
-    },
-    /// The system refuses for another reason.
-    #[error("cannot listen on UDP {addr}: {error}\n  name another address with --listen IP:PORT")]
-    Refused {
-        /// Where.
-        addr: SocketAddr,
-        /// The system's message.
-        error: std::io::Error,
-    },
-}
-
 /// A handle to the transport; clones are the same transport.
 #[derive(Clone)]
 pub struct Transport {
@@ -189,6 +162,7 @@ struct Shared {
     counters: Arc<TransportCounters>,
     attempts: Attempts,
     evicted: Evicted,
+    members: Members,
     rejected_peers: RejectedPeers,
     handshakes: Arc<Semaphore>,
     relayed: Arc<Semaphore>,
@@ -240,6 +214,7 @@ impl Transport {
             counters,
             attempts: Attempts::default(),
             evicted: Evicted::default(),
+            members: Members::default(),
             rejected_peers: RejectedPeers::default(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             relayed: Arc::new(Semaphore::new(relay::RELAYED_MAX)),
@@ -315,10 +290,20 @@ impl Transport {
         }
     }
 
-    /// From now on this node belongs to the fleet with this key. Connections with members of the
-    /// previous fleet stay until they are unused; a node changes its fleet only while it is alone.
+    /// The nodes that are members: they are let in by their own keys.
+    pub fn set_members(&self, nodes: BTreeSet<NodeId>) {
+        self.shared.members.set(nodes);
+    }
+
+    /// From now on strangers are let in, and this node is, by this key of the fleet. Connections stay
+    /// until they are unused.
     pub fn set_fleet_key(&self, key: &FleetKey) {
-        self.shared.admission.set_key(key);
+        self.shared.admission.set_key(Some(key));
+    }
+
+    /// The fleet has another key, which this node does not know yet: no stranger is let in.
+    pub fn refuse_fleet_key(&self) {
+        self.shared.admission.set_key(None);
     }
 
     /// Addresses that recently tried to connect with another fleet key.

@@ -14,6 +14,7 @@ use crdt_state::read::revoked_clients;
 
 use super::Api;
 use super::failure::Failure;
+use super::snapshot::Snapshot;
 use super::swarm::without_tokens;
 
 /// Who makes a request.
@@ -64,7 +65,11 @@ pub async fn admit(State(api): State<Api>, request: Request, next: Next) -> Resp
         .into_response();
     }
     if path == "/swarm" {
-        return without_tokens(api).await.map(Json).into_response();
+        let swarm = match Snapshot::latest(&api).await {
+            Ok(snapshot) => without_tokens(api, &snapshot).await,
+            Err(failure) => Err(failure),
+        };
+        return swarm.map(Json).into_response();
     }
     next.run(request).await
 }

@@ -120,6 +120,11 @@ impl Authority {
         self.0.der()
     }
 
+    /// The same in PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     /// A certificate for this node by the names and the address that a client uses for it.
     pub fn node(
         &self,

@@ -30,6 +30,7 @@ mod execs;
 mod failure;
 mod files;
 mod filters;
+mod fleet_key;
 mod full_networks;
 mod images;
 mod join;
@@ -223,6 +224,7 @@ fn edge_routes() -> Router<Api> {
         .route("/edge/stacks/{name}/made", post(stacks::made))
         .route("/edge/clients", get(certificates::list).post(certificates::create))
         .route("/edge/clients/{name}", delete(certificates::revoke))
+        .route("/edge/fleet-key/rotate", post(fleet_key::rotate))
         .route("/edge/audit", get(audit::list))
         .route("/edge/status", get(edge::status))
         .route("/edge/plan", get(edge::plan))

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::filters::Filters;
 use super::snapshot::{Snapshot, hostname};
 use super::task_object::spoken;
-use super::{Answer, Api, Change, Sent};
+use super::{Answer, Api, Change, Sent, fleet_key};
 use node_docker::node::{
     EdgeNode, Engine, ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus,
 };
@@ -50,6 +50,7 @@ pub async fn list(
     let mut nodes: Vec<Node> =
         snapshot.nodes.iter().map(|row| node_object(row, &snapshot)).collect();
     nodes.retain(|node| is_wanted(node, &filters));
+    add_trust(&api, &mut nodes).await?;
     Ok(Json(nodes))
 }
 
@@ -59,7 +60,21 @@ pub async fn inspect(
     Path(wanted): Path<String>,
 ) -> Result<Json<Node>, Failure> {
     let snapshot = Snapshot::latest(&api).await?;
-    Ok(Json(node_object(snapshot.node(&wanted)?, &snapshot)))
+    let mut found = [node_object(snapshot.node(&wanted)?, &snapshot)];
+    add_trust(&api, &mut found).await?;
+    let [node] = found;
+    Ok(Json(node))
+}
+
+/// Nodes that have the newest key of the fleet have its root of trust.
+async fn add_trust(api: &Api, nodes: &mut [Node]) -> Result<(), Failure> {
+    let behind = fleet_key::behind(api).await?;
+    let behind: Vec<String> = behind.iter().map(ToString::to_string).collect();
+    let trust = fleet_key::tls_info(api)?;
+    for node in nodes.iter_mut().filter(|node| !behind.contains(&node.id)) {
+        node.description.tls_info = Some(trust.clone());
+    }
+    Ok(())
 }
 
 /// `POST /nodes/{id}/update`.
@@ -162,6 +177,7 @@ fn address(row: &NodeRow) -> String {
 fn description(row: &NodeRow) -> NodeDescription {
     let Some(said) = &row.description else { return NodeDescription::default() };
     NodeDescription {
+        tls_info: None,
         hostname: hostname(row).to_owned(),
         platform: Platform {
             architecture: said.arch.clone(),

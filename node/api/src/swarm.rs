@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use super::{Answer, Api, Change, Sent, tokens};
+use super::{Answer, Api, Change, Sent, fleet_key, tokens};
 use node_core::Edit;
-use node_docker::swarm_options::{task_history_limit, without_effect};
+use node_docker::swarm_options::{asks_to_rotate, task_history_limit, without_effect};
 use node_docker::system::{InitRequest, JoinTokens, Orchestration, Swarm, SwarmSpec};
 use node_docker::{Timestamp, Version, read};
 
@@ -27,17 +27,20 @@ pub async fn inspect(State(api): State<Api>) -> Result<Json<Swarm>, Failure> {
     let worker = tokens::standing(&api, TokenRole::Worker).await?;
     let manager = tokens::standing(&api, TokenRole::Manager).await?;
     let join_tokens = Some(JoinTokens { worker, manager });
-    Ok(Json(Swarm { join_tokens, ..fleet(&api, &snapshot) }))
+    Ok(Json(Swarm { join_tokens, ..without_tokens(api, &snapshot).await? }))
 }
 
 /// The same without tokens.
-pub async fn without_tokens(api: Api) -> Result<Swarm, Failure> {
-    let snapshot = Snapshot::latest(&api).await?;
-    Ok(fleet(&api, &snapshot))
+pub async fn without_tokens(api: Api, snapshot: &Snapshot) -> Result<Swarm, Failure> {
+    let mut swarm = fleet(&api, snapshot);
+    swarm.tls_info = Some(fleet_key::tls_info(&api)?);
+    swarm.root_rotation_in_progress = !fleet_key::behind(&api).await?.is_empty();
+    swarm.spec.ca_config.force_rotate = fleet_key::rotations(&api).await?;
+    Ok(swarm)
 }
 
 /// The fleet in Docker's words, without its secret.
-pub fn fleet(api: &Api, snapshot: &Snapshot) -> Swarm {
+fn fleet(api: &Api, snapshot: &Snapshot) -> Swarm {
     let fleet = &api.handle.config().fleet;
     let settings = &snapshot.fleet;
     let limit = Some(i64::from(settings.task_history_limit));
@@ -197,6 +200,9 @@ pub async fn update(
         return Err(Failure::Bad(refusal));
     }
     change_settings(&api, change, query.version, &request).await?;
+    if asks_to_rotate(&request, fleet_key::rotations(&api).await?) {
+        let _ = fleet_key::rotate(State(api.clone())).await?;
+    }
     for (asked, role) in [
         (&query.rotate_worker_token, TokenRole::Worker),
         (&query.rotate_manager_token, TokenRole::Manager),

@@ -9,7 +9,7 @@ use runtime::cgroup::{CgroupVersion, Controller};
 use super::failure::Failure;
 use super::nodes::node_object;
 use super::snapshot::Snapshot;
-use super::swarm::fleet;
+use super::swarm::without_tokens;
 use super::wall_clock::wall_clock;
 use super::warnings::{clock_warning, disk_warning, not_joined, unable};
 use super::{Api, containers, tokens};
@@ -130,7 +130,7 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
         docker_root_dir: api.handle.config().data_dir.display().to_string(),
         system_time: wall_clock(),
         labels: said.map(|s| s.engine_labels.iter().map(label).collect()).unwrap_or_default(),
-        swarm: swarm_info(&api, &snapshot),
+        swarm: swarm_info(&api, &snapshot).await?,
         warnings: warnings(&api, &snapshot)
             .into_iter()
             .chain(ability.words())
@@ -165,7 +165,7 @@ fn warnings(api: &Api, snapshot: &Snapshot) -> Vec<String> {
         .collect()
 }
 
-fn swarm_info(api: &Api, snapshot: &Snapshot) -> SwarmInfo {
+async fn swarm_info(api: &Api, snapshot: &Snapshot) -> Result<SwarmInfo, Failure> {
     let nodes: Vec<_> = snapshot.nodes.iter().map(|row| node_object(row, snapshot)).collect();
     let members = nodes.iter().filter(|node| node.status.state != "down");
     let count = members.clone().count();
@@ -175,7 +175,7 @@ fn swarm_info(api: &Api, snapshot: &Snapshot) -> SwarmInfo {
         addr: node.manager_status.as_ref().map(|status| status.addr.clone()).unwrap_or_default(),
     };
     let has_left = me.is_some_and(|node| node.edge.state == "left");
-    SwarmInfo {
+    Ok(SwarmInfo {
         node_id: snapshot.me.to_string(),
         node_addr: me.map(|node| node.status.addr.clone()).unwrap_or_default(),
         local_node_state: if has_left { "inactive" } else { "active" }.to_owned(),
@@ -184,8 +184,8 @@ fn swarm_info(api: &Api, snapshot: &Snapshot) -> SwarmInfo {
         remote_managers: members.map(peer).collect(),
         nodes: u64::try_from(count).unwrap_or(u64::MAX),
         managers: u64::try_from(count).unwrap_or(u64::MAX),
-        cluster: Some(fleet(api, snapshot)),
-    }
+        cluster: Some(without_tokens(api.clone(), snapshot).await?),
+    })
 }
 
 fn kernel() -> String {

@@ -9,8 +9,11 @@ use crate::examples;
 use node_docker::node::Node;
 use node_docker::system::{InitRequest, JoinAnswer, JoinRequest};
 
+mod ca;
 mod settings;
 mod token;
+
+pub use ca::replace_key;
 
 /// The fleet: joining it, leaving it, and what holds for all of it.
 #[derive(Debug, Subcommand)]
@@ -43,6 +46,12 @@ pub enum SwarmCommand {
         "edgectl swarm join-token rm 5f3a",
     ))]
     JoinToken(token::TokenArgs),
+    /// Show the root of trust of the API over TLS, or give the fleet another key
+    #[command(help_template = examples!(
+        "edgectl swarm ca > ca.pem                  by which clients know the nodes",
+        "edgectl swarm ca --rotate                  after a machine was lost, or left with a grudge",
+    ))]
+    Ca(ca::CaArgs),
     /// Change what holds for the whole fleet
     #[command(help_template = examples!(
         "edgectl swarm update --task-history-limit 1    every slot keeps its last past task",
@@ -105,6 +114,7 @@ pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Fail
         }
         SwarmCommand::Join(args) => join(&mut client, args).await?,
         SwarmCommand::JoinToken(args) => token::run(args, &mut client).await?,
+        SwarmCommand::Ca(args) => ca::run(&mut client, &args).await?,
         SwarmCommand::Update(args) => settings::update(&mut client, &args).await?,
         SwarmCommand::Inspect(args) => settings::inspect(&mut client, &args).await?,
         SwarmCommand::Leave { force: false } => leave(&mut client, "/swarm/leave").await?,

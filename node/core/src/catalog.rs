@@ -106,7 +106,7 @@ impl Touched {
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 25] = [
+const READ: [Kind; 26] = [
     Kind::FLEET_SETTINGS,
     Kind::NODE,
     Kind::NODE_SETTINGS,
@@ -131,6 +131,7 @@ const READ: [Kind; 25] = [
     Kind::CONFIG_PART,
     Kind::SECRET,
     Kind::SECRET_PART,
+    Kind::FLEET_KEY,
     Kind::SECRET_KEYS,
 ];
 
@@ -228,6 +229,7 @@ impl Catalog {
                 self.update_file(replica, key, touched);
                 self.count_holders(replica, SecretId(key.id), touched);
             }
+            Kind::FLEET_KEY => self.count_holders(replica, SecretId(key.id), touched),
             Kind::SECRET_KEYS => self.update_keys(replica, key, touched),
             // It decides nothing that is planned.
             Kind::FLEET_SETTINGS => self.fleet = read::fleet_settings(replica),

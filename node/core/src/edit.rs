@@ -6,8 +6,10 @@
 pub use crdt_state::limits::REPLICAS_MAX;
 
 use crdt_state::client::ClientRole;
+use crdt_state::fleet_key::FleetKeyFact;
 use crdt_state::limits::Bounded;
 use crdt_state::node::Availability;
+use crdt_state::secret::Batch;
 use crdt_state::spec::{Facet, Labels, Scale, StoredTemplate};
 use crdt_state::stack::FileVersion;
 use crdt_state::token::{JoinToken, TokenEnd, TokenId};
@@ -211,6 +213,15 @@ pub enum Edit {
         /// What it allows.
         role: ClientRole,
     },
+    /// Puts another key of the fleet in the place of the one that counts.
+    RotateFleetKey {
+        /// Which one it is.
+        fact: FleetKeyFact,
+        /// The key, wrapped for the members.
+        keys: Batch,
+    },
+    /// Drops the keys of the fleet but for its first: this node joins another fleet.
+    EndFleetKeys,
     /// Takes a client's certificate back.
     RevokeClient {
         /// A hash of the certificate.

@@ -21,6 +21,7 @@ use crate::devices::FoundDevices;
 use crate::edit::file::WrappedKeys;
 use crate::edit::{Edit, Edited, Refusal};
 use crate::event::Event;
+use crate::fleet_keys::FleetKeyOffer;
 use crate::secrets::KeyShare;
 
 /// A fact.
@@ -118,6 +119,8 @@ pub enum Input {
 pub enum Action {
     /// Datagrams are exchanged with the node that has this key from now on.
     Acquaint(PublicKey),
+    /// This is the key of the fleet from now on.
+    TakeFleetKey(FleetKeyOffer),
     /// Seal a datagram and send it; it may be lost.
     SendDatagram {
         /// The node that the message was for.

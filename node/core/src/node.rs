@@ -26,6 +26,7 @@ use crate::departure::Departure;
 use crate::devices::Devices;
 use crate::edit::{Edit, Edited, Refusal};
 use crate::editor::{Editor, add_keys};
+use crate::fleet_keys::FleetKeys;
 use crate::input::{Action, Input};
 use crate::network_news::NetworkNews;
 use crate::outbox::Outbox;
@@ -91,6 +92,7 @@ pub struct Node {
     schedules: Schedules,
     autoscaler: Autoscaler,
     key_sharing: KeySharing,
+    fleet_keys: FleetKeys,
     acquaintances: Acquaintances,
     departure: Departure,
     token_expiry: TokenExpiry,
@@ -144,6 +146,7 @@ impl Node {
             schedules: Schedules::new(me),
             autoscaler: Autoscaler::new(me),
             key_sharing: KeySharing::new(me),
+            fleet_keys: FleetKeys::new(),
             departure: Departure::none(),
             outbox: Outbox::default(),
             settle_again_at: Now::NEVER,
@@ -331,6 +334,7 @@ impl Node {
             self.autoscaler.on_record(key.kind);
             self.token_expiry.on_record(&self.replica, key.kind, now);
             self.key_sharing.on_record(key.kind);
+            self.fleet_keys.on_record(key.kind);
             self.acquaintances.on_record(&self.replica, *key);
             self.tell(wall_ms, *key, before);
             if [RecordKey::node(self.me), RecordKey::named_resources(self.me)].contains(key) {

@@ -1,4 +1,4 @@
-//! Who is to have the key of a secret, and who gives it to them.
+//! Who is to have the key of a secret or of the fleet, and who gives it to them.
 //!
 //! ```text
 //! a node is to have a key and has none ──▶ the first holder that is here opens its own key and
@@ -6,7 +6,8 @@
 //! ```
 //! A secret's key is for two keepers and for every node that a service which names the secret may be
 //! placed on by its constraints, whether it has a task now or not: what is left of a site after a
-//! partition can start the task again without anybody else. Decision 30.
+//! partition can start the task again without anybody else. Decision 30. The newest key of the fleet is
+//! for every member.
 //!
 //! Here is only who: keys are opened and wrapped by the agent, which answers with an input. Nothing
 //! here looks at a clock, and nothing is written while nothing changes.
@@ -17,6 +18,7 @@ use crdt_state::read;
 use crdt_state::replica::Replica;
 use crdt_state::secret::KeyFor;
 use crdt_state::service::Service;
+use crdt_state::spec::Life;
 use crdt_state::task::Slot;
 use crdt_state::{FileClass, FileId, Kind, NodeId, PublicKey, RecordKey, SecretId, ServiceId};
 
@@ -31,7 +33,7 @@ pub const KEEPERS: usize = 2;
 /// Keys that are wrapped at once: each takes a tenth of a millisecond, and some ten on a small machine.
 const AT_ONCE_MAX: usize = 64;
 
-/// The key of a secret, to be wrapped for nodes that are to have it.
+/// The key of a secret or of the fleet, to be wrapped for nodes that are to have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyShare {
     /// The secret.
@@ -63,6 +65,7 @@ impl KeySharing {
             Kind::SECRET,
             Kind::SECRET_PART,
             Kind::SECRET_KEYS,
+            Kind::FLEET_KEY,
             Kind::SERVICE,
             Kind::NODE,
             Kind::NODE_SETTINGS,
@@ -89,22 +92,28 @@ impl KeySharing {
         let living = catalog.files.of_class(FileClass::Secret).map(|file| file.id);
         let secrets: BTreeSet<FileId> = named.chain(living).collect();
         let secrets = secrets.into_iter().filter_map(|id| match id {
-            FileId::Secret(id) => Some(id),
+            FileId::Secret(id) => Some((id, recipients(id, planner))),
             FileId::Config(_) => None,
         });
-        secrets.filter_map(|id| self.share(id, planner, replica)).collect()
+        let newest = read::newest_fleet_key(replica);
+        let of_fleet = newest.map(|fact| (fact.id(), members(planner).collect()));
+        secrets.chain(of_fleet).filter_map(|wanted| self.share(wanted, planner, replica)).collect()
     }
 
-    fn share(&self, id: SecretId, planner: &Planner, replica: &Replica) -> Option<KeyShare> {
+    fn share(
+        &self,
+        (id, wanted): (SecretId, BTreeSet<NodeId>),
+        planner: &Planner,
+        replica: &Replica,
+    ) -> Option<KeyShare> {
         let holders = planner.catalog().secrets.holders(id);
         if !holders.contains(&self.me) || first_here(id, holders, planner) != Some(self.me) {
             return None;
         }
-        let wanted = recipients(id, planner);
         let missing = wanted.difference(holders);
         let nodes = missing.filter_map(|node| read::public_key_of(replica, *node));
         let nodes: Vec<PublicKey> = nodes.take(AT_ONCE_MAX).collect();
-        let data = read::file_spec(replica, FileId::Secret(id))?.hash;
+        let data = read::wrapped_data(replica, id)?;
         let keys = read::keys_for(replica, id, self.me);
         (!nodes.is_empty()).then_some(KeyShare { secret: id, data, keys, nodes })
     }
@@ -116,7 +125,11 @@ impl KeySharing {
             let first = RecordKey::file_part(FileId::Secret(*id), 0);
             let is_emptied =
                 || read::file_part(replica, &first).is_some_and(|(_, part)| part.data.is_empty());
-            is_own && is_emptied()
+            let is_replaced = || {
+                let life = replica.life(&RecordKey::fleet_key(*id));
+                matches!(life, Some(Life::Removed { .. }))
+            };
+            is_own && (is_emptied() || is_replaced())
         });
         keys.map(|(key, _)| key).collect()
     }
@@ -130,11 +143,15 @@ fn first_here(id: SecretId, holders: &BTreeSet<NodeId>, planner: &Planner) -> Op
     holders.iter().filter(is_here).max_by_key(|node| rank(id, **node)).copied()
 }
 
+fn members(planner: &Planner) -> impl Iterator<Item = NodeId> {
+    let all = planner.catalog().nodes.iter().filter(|(_, entry)| entry.is_member());
+    all.map(|(node, _)| *node)
+}
+
 /// Those who are to have the key of a secret, whether they have it or not.
 fn recipients(id: SecretId, planner: &Planner) -> BTreeSet<NodeId> {
     let catalog = planner.catalog();
-    let members = catalog.nodes.iter().filter(|(_, entry)| entry.is_member());
-    let mut members: Vec<NodeId> = members.map(|(node, _)| *node).collect();
+    let mut members: Vec<NodeId> = members(planner).collect();
     members.sort_by_key(|node| std::cmp::Reverse(rank(id, *node)));
     let mut wanted: BTreeSet<NodeId> = members.into_iter().take(KEEPERS).collect();
     let names = |service: &&Service| named_by(service).contains(&FileId::Secret(id));

@@ -362,3 +362,13 @@ pub struct TokenAnswer {
     /// The token, with its secret.
     pub token: String,
 }
+
+/// The answer to `POST /edge/fleet-key/rotate`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct KeyRotation {
+    /// The members that are given the key, this node among them.
+    pub members: u64,
+    /// Clients whose certificates are of no use any more, by name.
+    pub clients_ended: Vec<String>,
+}

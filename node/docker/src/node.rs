@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::system::TlsInfo;
 use super::task_spec::{Platform, Resources};
 use super::{Timestamp, Version};
 
@@ -46,6 +47,8 @@ pub struct NodeDescription {
     pub platform: Platform,
     pub resources: Resources,
     pub engine: Engine,
+    #[serde(rename = "TLSInfo", skip_serializing_if = "Option::is_none")]
+    pub tls_info: Option<TlsInfo>,
 }
 
 /// The agent of a node.

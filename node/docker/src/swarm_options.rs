@@ -62,12 +62,6 @@ pub const NO_EFFECT: &[SwarmOption] = &[
         hint: "leave it out; edgectl node rm NODE takes a node out of the fleet",
     },
     SwarmOption {
-        flag: "--rotate",
-        path: "Spec.CAConfig.ForceRotate",
-        why: "there are no certificates: a node is its key, and who has the fleet's key belongs to it",
-        hint: "to keep a machine out, give all others another key: fleet_key_file in edge.toml",
-    },
-    SwarmOption {
         flag: "--external-ca",
         path: "Spec.CAConfig",
         why: "there are no certificates: a node is its key",
@@ -89,7 +83,7 @@ pub const NO_EFFECT: &[SwarmOption] = &[
 ];
 
 /// Those that have an effect, or are answered where more is known.
-const UNDERSTOOD: [&str; 9] = [
+const UNDERSTOOD: [&str; 10] = [
     "ListenAddr",
     "AdvertiseAddr",
     "DataPathAddr",
@@ -98,11 +92,21 @@ const UNDERSTOOD: [&str; 9] = [
     "JoinToken",
     "Availability",
     "Spec.Name",
+    FORCE_ROTATE,
     TASK_HISTORY_LIMIT,
 ];
 
 /// Where a request says how much of a slot's past is to be kept.
 const TASK_HISTORY_LIMIT: &str = "Spec.Orchestration.TaskHistoryRetentionLimit";
+
+/// Where a request says that the root of trust is to be replaced.
+const FORCE_ROTATE: &str = "Spec.CAConfig.ForceRotate";
+
+/// Does a request ask for another root of trust? It names a number that is not the present one.
+pub fn asks_to_rotate(request: &Value, rotations: u64) -> bool {
+    let asked = FORCE_ROTATE.split('.').try_fold(request, |within, name| within.get(name));
+    asked.and_then(Value::as_u64).is_some_and(|asked| asked != 0 && asked != rotations)
+}
 
 /// How much of a slot's past a request asks to be kept; `None`: it does not say.
 pub fn task_history_limit(request: &Value) -> Result<Option<i64>, String> {

@@ -129,8 +129,30 @@ pub struct Swarm {
     pub updated_at: Timestamp,
     pub spec: SwarmSpec,
     pub root_rotation_in_progress: bool,
+    #[serde(rename = "TLSInfo", skip_serializing_if = "Option::is_none")]
+    pub tls_info: Option<TlsInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_tokens: Option<JoinTokens>,
+}
+
+/// The root of trust, by which a client knows the nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TlsInfo {
+    /// Its certificate, in PEM.
+    pub trust_root: String,
+    /// The name in it, DER in base64.
+    pub cert_issuer_subject: String,
+    /// Its key, DER in base64.
+    pub cert_issuer_public_key: String,
+}
+
+/// Settings of the root of trust.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CaConfig {
+    /// How often it was replaced; another number in a request: replace it.
+    pub force_rotate: u64,
 }
 
 /// Fleet-wide settings.
@@ -140,6 +162,8 @@ pub struct SwarmSpec {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub orchestration: Orchestration,
+    #[serde(rename = "CAConfig")]
+    pub ca_config: CaConfig,
     /// Always empty; Ansible's module for a swarm does not do without.
     pub task_defaults: BTreeMap<String, serde_json::Value>,
 }

@@ -59,7 +59,7 @@ async fn handshake(shared: &Shared, incoming: Incoming) -> Option<(NodeId, Conne
         refuse_evicted(shared, &connection, node).await;
         return None;
     }
-    let purpose = match shared.admission.admit(&connection).await {
+    let purpose = match shared.admission.admit(&connection, shared.members.standing(node)).await {
         Ok(admission::Dialler::Member(purpose)) => purpose,
         Ok(admission::Dialler::Joiner(send, receive)) => {
             token_exchange::answer(shared, &connection, (send, receive), node).await;

@@ -1,6 +1,6 @@
 //! Proof of membership, after both sides have shown their keys: a hash of this TLS session, keyed
 //! with the fleet key and with a different label for each side. A recorded or relayed proof fits no
-//! other session.
+//! other session. A member that the other side knows by its key needs no proof.
 //!
 //! ```text
 //! dialler ── version, purpose, proof ──▶ acceptor
@@ -12,6 +12,7 @@ use std::sync::RwLock;
 
 use quinn::{Connection, RecvStream, SendStream};
 
+use super::members::Standing;
 use crate::config::FleetKey;
 
 /// Version of this exchange.
@@ -56,17 +57,18 @@ pub(super) enum NotAdmitted {
 
 /// Gives and checks proofs.
 pub(super) struct Admission {
-    key: RwLock<[u8; 32]>,
+    /// `None`: the fleet has another key, which this node has not got yet.
+    key: RwLock<Option<[u8; 32]>>,
 }
 
 impl Admission {
     pub(super) fn new(fleet_key: &FleetKey) -> Admission {
-        Admission { key: RwLock::new(derived(fleet_key)) }
+        Admission { key: RwLock::new(Some(derived(fleet_key))) }
     }
 
-    /// From now on gives and checks proofs for another fleet.
-    pub(super) fn set_key(&self, fleet_key: &FleetKey) {
-        *self.key.write().expect("nothing panics while it holds the key") = derived(fleet_key);
+    /// From now on gives and checks proofs with another key; `None`: with none.
+    pub(super) fn set_key(&self, fleet_key: Option<&FleetKey>) {
+        *self.key.write().expect("nothing panics while it holds the key") = fleet_key.map(derived);
     }
 
     /// The dialler's side.
@@ -74,22 +76,23 @@ impl Admission {
         &self,
         connection: &Connection,
         purpose: ConnectionPurpose,
+        standing: Standing,
     ) -> Result<(), NotAdmitted> {
         let (mut send, mut receive) = connection.open_bi().await.map_err(closed)?;
         let mut hello = vec![VERSION, purpose_byte(purpose)];
-        hello.extend_from_slice(self.proof(connection, Role::Dialler, purpose)?.as_bytes());
+        hello.extend_from_slice(self.given(connection, Role::Dialler, purpose)?.as_bytes());
         send.write_all(&hello).await.map_err(|_| failed(connection))?;
         let _ = send.finish();
         let found = read_proof(&mut receive).await.map_err(|_| failed(connection))?;
-        if self.proof(connection, Role::Acceptor, purpose)? == found {
-            Ok(())
-        } else {
-            Err(NotAdmitted::OtherFleet)
-        }
+        Admission::check(standing, self.proof(connection, Role::Acceptor, purpose)?, found)
     }
 
     /// The acceptor's side.
-    pub(super) async fn admit(&self, connection: &Connection) -> Result<Dialler, NotAdmitted> {
+    pub(super) async fn admit(
+        &self,
+        connection: &Connection,
+        standing: Standing,
+    ) -> Result<Dialler, NotAdmitted> {
         let (mut send, mut receive) = connection.accept_bi().await.map_err(closed)?;
         let mut head = [0; 2];
         receive.read_exact(&mut head).await.map_err(|_| NotAdmitted::Broken)?;
@@ -100,13 +103,34 @@ impl Admission {
             _ => return Err(NotAdmitted::Broken),
         };
         let found = read_proof(&mut receive).await?;
-        if self.proof(connection, Role::Dialler, purpose)? != found {
-            return Err(NotAdmitted::OtherFleet);
-        }
-        let proof = self.proof(connection, Role::Acceptor, purpose)?;
+        Admission::check(standing, self.proof(connection, Role::Dialler, purpose)?, found)?;
+        let proof = self.given(connection, Role::Acceptor, purpose)?;
         send.write_all(proof.as_bytes()).await.map_err(|_| NotAdmitted::Broken)?;
         let _ = send.finish();
         Ok(Dialler::Member(purpose))
+    }
+
+    fn check(
+        standing: Standing,
+        wanted: Option<blake3::Hash>,
+        found: blake3::Hash,
+    ) -> Result<(), NotAdmitted> {
+        if standing == Standing::Member || wanted == Some(found) {
+            Ok(())
+        } else {
+            Err(NotAdmitted::OtherFleet)
+        }
+    }
+
+    /// The proof that is sent: without a key one that nobody takes.
+    fn given(
+        &self,
+        connection: &Connection,
+        role: Role,
+        purpose: ConnectionPurpose,
+    ) -> Result<blake3::Hash, NotAdmitted> {
+        let proof = self.proof(connection, role, purpose)?;
+        Ok(proof.unwrap_or_else(|| blake3::Hash::from_bytes([0; PROOF_BYTES])))
     }
 
     fn proof(
@@ -114,7 +138,7 @@ impl Admission {
         connection: &Connection,
         role: Role,
         purpose: ConnectionPurpose,
-    ) -> Result<blake3::Hash, NotAdmitted> {
+    ) -> Result<Option<blake3::Hash>, NotAdmitted> {
         let mut session = [0; 32];
         connection
             .export_keying_material(&mut session, b"edgectl admission 1", &[])
@@ -124,9 +148,11 @@ impl Admission {
             Role::Acceptor => b"acceptor",
         };
         let key = *self.key.read().expect("nothing panics while it holds the key");
-        let mut hasher = blake3::Hasher::new_keyed(&key);
-        hasher.update(&session).update(&[purpose_byte(purpose)]).update(word);
-        Ok(hasher.finalize())
+        Ok(key.map(|key| {
+            let mut hasher = blake3::Hasher::new_keyed(&key);
+            hasher.update(&session).update(&[purpose_byte(purpose)]).update(word);
+            hasher.finalize()
+        }))
     }
 }
 

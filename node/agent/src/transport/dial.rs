@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::admission::{Admission, ConnectionPurpose, NotAdmitted};
 use super::counters::Dropped;
+use super::members::Standing;
 use super::peers::Dialler;
 use super::tls::{self, Close};
 use super::token_exchange::{self, JoinGrant, NotGranted};
@@ -86,7 +87,7 @@ pub(super) async fn dial(
     addr: SocketAddr,
     purpose: ConnectionPurpose,
 ) -> Result<(NodeId, Connection), DialFailure> {
-    let (node, connection) = shake_hands(shared, addr, purpose, &shared.admission).await?;
+    let (node, connection) = shake_hands(shared, addr, purpose, None).await?;
     shared.welcome(node, Dialler::Me, &connection);
     tokio::spawn(accept::serve(Arc::clone(shared), node, connection.clone()));
     Ok((node, connection))
@@ -124,7 +125,7 @@ pub(super) async fn probe(
 ) -> Result<NodeId, DialFailure> {
     let admission = Admission::new(&key);
     let (node, connection) =
-        shake_hands(&shared, addr, ConnectionPurpose::Talk, &admission).await?;
+        shake_hands(&shared, addr, ConnectionPurpose::Talk, Some(&admission)).await?;
     connection.close(Close::Going.code(), b"only looked");
     Ok(node)
 }
@@ -171,15 +172,22 @@ async fn meet(shared: &Shared, addr: SocketAddr) -> Result<(NodeId, Connection),
     Ok((node, connection))
 }
 
+/// Meets a node, and proves membership. `of_key`: it has to be of the fleet with that key, also if it is
+/// a member of this one.
 async fn shake_hands(
     shared: &Shared,
     addr: SocketAddr,
     purpose: ConnectionPurpose,
-    admission: &Admission,
+    of_key: Option<&Admission>,
 ) -> Result<(NodeId, Connection), DialFailure> {
     let handshake = async {
         let (node, connection) = meet(shared, addr).await?;
-        match admission.ask(&connection, purpose).await {
+        let standing = match of_key {
+            Some(_) => Standing::Stranger,
+            None => shared.members.standing(node),
+        };
+        let admission = of_key.unwrap_or(&shared.admission);
+        match admission.ask(&connection, purpose, standing).await {
             Ok(()) => Ok((node, connection)),
             Err(NotAdmitted::OtherFleet) => {
                 shared.counters.on_dropped(Dropped::OtherFleet);

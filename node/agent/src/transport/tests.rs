@@ -26,6 +26,14 @@ pub(super) fn peer_with_timeout(
     listen: &str,
     dial_deadline: Duration,
 ) -> Peer {
+    peer_of_fleet((seed, fleet), listen, dial_deadline)
+}
+
+pub(super) fn peer_of_fleet(
+    (seed, fleet): (u8, u8),
+    listen: &str,
+    dial_deadline: Duration,
+) -> Peer {
     let (inbox, arrivals) = mpsc::channel(ARRIVALS_MAX);
     let key = NodeKey::from_secret([seed; 32]);
     let node = key.node();

@@ -11,6 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{print, say};
 use crate::resolve;
 use crate::secret;
+use crate::swarm;
 use node_docker::system::{Swarm, SwarmSpec};
 
 /// Flags. The program itself carries it out: no agent may run.
@@ -48,6 +49,7 @@ pub async fn revoke(args: RevokeArgs, mut client: Client) -> Result<Exit, Failur
     }
     let exit = each.exit();
     if exit == Exit::Done {
+        swarm::replace_key(&mut client).await;
         let fleet: Swarm = client.get("/swarm").await?;
         let path = format!(
             "/swarm/update?version={}&rotateWorkerToken=1&rotateManagerToken=1",

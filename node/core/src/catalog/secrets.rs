@@ -60,8 +60,8 @@ impl KeyCatalog {
     fn count(&mut self, replica: &Replica, id: SecretId) -> bool {
         let before = self.holders.remove(&id).unwrap_or_default();
         let mut after = BTreeSet::new();
-        if let Some(spec) = read::file_spec(replica, FileId::Secret(id)) {
-            let own = self.records.values().filter(|one| one.secret == id && one.data == spec.hash);
+        if let Some(data) = read::wrapped_data(replica, id) {
+            let own = self.records.values().filter(|one| one.secret == id && one.data == data);
             after.extend(own.flat_map(|one| &one.recipients));
         }
         let is_changed = before != after;

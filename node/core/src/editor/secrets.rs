@@ -60,11 +60,11 @@ impl Editor<'_> {
     }
 }
 
-/// Adds keys that this node wrapped to its record, unless the secret has other data by now.
+/// Adds keys that this node wrapped to its record, unless the secret has other data by now, or the key
+/// of the fleet is another one.
 pub(crate) fn add_keys(replica: &mut Replica, wrapped: WrappedKeys, wall_ms: u64) {
     let WrappedKeys { secret, data, mut keys } = wrapped;
-    let spec = read::file_spec(replica, FileId::Secret(secret));
-    if spec.is_none_or(|spec| spec.hash != data) {
+    if read::wrapped_data(replica, secret) != Some(data) {
         return;
     }
     let me = replica.me();

@@ -79,6 +79,9 @@ impl Node {
         self.drain_gossip(now, wall_ms);
         self.give_orders(now, wall_ms);
         self.share_keys(now, wall_ms);
+        if let Some(offer) = self.fleet_keys.take_due(&self.replica) {
+            self.outbox.push(Action::TakeFleetKey(offer));
+        }
         self.outbox.flush(&self.replica);
         self.settle_again_at = if self.is_unfinished() { now } else { Now::NEVER };
         if !self.planner.is_outdated() {

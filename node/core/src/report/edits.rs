@@ -54,9 +54,13 @@ impl Node {
                 let held = clients.iter().find(|client| client.id == *id);
                 format!("ca revoke {}", held.map_or("", |client| client.name.as_str()))
             }
+            Edit::RotateFleetKey { .. } => "swarm ca --rotate".to_owned(),
             Edit::CreateToken(_) => "swarm join-token".to_owned(),
             Edit::EndToken { id, .. } => format!("swarm join-token rm {id}"),
-            Edit::TakeStack { .. } | Edit::StackMade { .. } | Edit::UseToken { .. } => return None,
+            Edit::TakeStack { .. }
+            | Edit::StackMade { .. }
+            | Edit::UseToken { .. }
+            | Edit::EndFleetKeys => return None,
         };
         Some(words)
     }

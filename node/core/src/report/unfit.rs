@@ -33,6 +33,7 @@ impl UnfitRow {
             Kind::EVICTION => "eviction",
             Kind::STACK => "stack",
             Kind::CLIENT => "client",
+            Kind::FLEET_KEY => "key of the fleet",
             Kind::FLEET_SETTINGS => "fleet settings",
             _ => "record",
         }

@@ -14,8 +14,8 @@ use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey, ServiceId, StoreId};
 use gossip::{GossipConfig, Now};
 use node_core::{
-    Action, Edit, Edited, Event, FoundDevices, Input, KeyShare, NetworkFacts, Node, NodeConfig,
-    NodeFacts, Refusal, ServiceSpec, TaskView,
+    Action, Edit, Edited, Event, FleetKeyOffer, FoundDevices, Input, KeyShare, NetworkFacts, Node,
+    NodeConfig, NodeFacts, Refusal, ServiceSpec, TaskView,
 };
 
 pub(crate) struct Host {
@@ -40,6 +40,7 @@ pub(crate) struct Host {
     pub(crate) sent: Vec<Action>,
     /// Keys of secrets that it was asked to give to others.
     pub(crate) shares: Vec<KeyShare>,
+    pub(crate) fleet_keys: Vec<FleetKeyOffer>,
 }
 
 pub(crate) fn replica(store: u64, disk: &BTreeMap<RecordKey, Vec<u8>>) -> Replica {
@@ -165,6 +166,7 @@ impl Host {
             clock_ms: 0,
             sent: Vec::new(),
             shares: Vec::new(),
+            fleet_keys: Vec::new(),
         };
         host.drain();
         host
@@ -211,6 +213,7 @@ impl Host {
                 Action::Departed => {}
                 Action::ShareKey(share) => self.shares.push(share),
                 Action::Acquaint(_) => {}
+                Action::TakeFleetKey(offer) => self.fleet_keys.push(offer),
             }
         }
     }

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 
 use crdt_state::file::SecretFile;
-use crdt_state::secret::{Batch, WrappedKey};
+use crdt_state::fleet_key::FleetKeyFact;
+use crdt_state::secret::{Batch, SecretKeys, WrappedKey};
 use crdt_state::spec::{Labels, Runtime, Scale};
 use crdt_state::{FileClass, FileId, NodeId, PublicKey, RecordKey, SecretId};
 use node_core::edit::file::{BadFile, SecretRequest, WrappedKeys};
-use node_core::{Edit, Edited, FileRow, Input, Refusal, ServiceSpec};
+use node_core::{Edit, Edited, FileRow, Input, Refusal, Removal, ServiceSpec};
 
 use crate::host::{Host, spec};
 use crate::pair::Pair;
@@ -90,6 +91,39 @@ fn a_name_means_one_secret_and_what_is_used_is_not_removed() {
     host.edit(Edit::RemoveService { id: web }).expect("removed");
     assert_eq!(host.edit(Edit::RemoveSecret { id }), Ok(Edited::Done));
     assert_ne!(secret(&mut host, "key"), id);
+}
+
+#[test]
+fn the_newest_key_of_the_fleet_is_for_every_member_and_for_no_removed_one() {
+    let mut pair = Pair::joined();
+    let [first, second] = pair.hosts.each_ref().map(|host| host.node.me());
+    let me = pair.hosts[0].node.public_key().expect("it described itself");
+    let fact = FleetKeyFact::of(&[7; 32]);
+    let rotate = |pair: &mut Pair, fact| {
+        let keys = wrapped(&[me]);
+        let done = pair.hosts[0].edit(Edit::RotateFleetKey { fact, keys });
+        assert_eq!(done, Ok(Edited::Done));
+        pair.wait(20_000);
+    };
+    rotate(&mut pair, fact);
+    let offered = |pair: &Pair, at: usize| pair.hosts[at].fleet_keys.last().cloned();
+    assert_eq!(offered(&pair, 0).map(|offer| offer.keys.len()), Some(1));
+    assert_eq!(offered(&pair, 1).map(|offer| offer.keys.len()), Some(0), "it waits for the key");
+    assert_eq!(pair.hosts[0].node.without_fleet_key(), [second].into());
+    assert_eq!(share(&mut pair.hosts[0]), 1);
+    pair.wait(20_000);
+    let offer = offered(&pair, 1).expect("an offer");
+    assert_eq!((offer.fact, offer.keys.len()), (fact, 1));
+    assert!(pair.hosts[1].node.without_fleet_key().is_empty());
+
+    // The one before is nobody's business any more, and a removed node is given none.
+    let removal = Removal::Force;
+    pair.hosts[0].edit(Edit::RemoveNode { id: second, removal }).expect("removed");
+    rotate(&mut pair, FleetKeyFact::of(&[8; 32]));
+    assert_eq!(share(&mut pair.hosts[0]), 0);
+    let old = RecordKey::secret_keys(first, fact.id());
+    let held = pair.hosts[0].node.replica().owned::<SecretKeys>(&old);
+    assert_eq!(held, None, "the wrapped keys of the one before are dropped");
 }
 
 #[test]

@@ -1,0 +1,37 @@
+//! Edits of the fleet's key: it comes wrapped for the members, and nothing here can open it.
+
+use crdt_state::fleet_key::FleetKeyFact;
+use crdt_state::read::fleet_keys;
+use crdt_state::secret::Batch;
+use crdt_state::spec::{Facet, Life};
+use crdt_state::{RecordKey, Stamp};
+
+use super::Editor;
+use super::secrets::add_keys;
+use crate::edit::Edited;
+use crate::edit::file::WrappedKeys;
+
+impl Editor<'_> {
+    /// Another key takes the place of all that are known here. What was made of them on the other side
+    /// of a partition stays until the sides hear each other; then the newest counts.
+    pub(super) fn rotate_fleet_key(&mut self, fact: FleetKeyFact, keys: Batch) -> Edited {
+        self.end_fleet_keys();
+        let key = RecordKey::fleet_key(fact.id());
+        let created: Stamp = self.replica.next_stamp();
+        let life = Life::Present { name: String::new(), created };
+        self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
+        self.replica.edit(key, Facet::FLEET_KEY, &fact, self.wall_ms);
+        let wrapped = WrappedKeys { secret: fact.id(), data: fact.check, keys };
+        add_keys(self.replica, wrapped, self.wall_ms);
+        Edited::Done
+    }
+
+    /// A node that joins another fleet brings no key of its own.
+    pub(super) fn end_fleet_keys(&mut self) -> Edited {
+        for (_, fact) in fleet_keys(self.replica) {
+            let key = RecordKey::fleet_key(fact.id());
+            self.replica.remove(key, self.wall_ms).expect("it was just read");
+        }
+        Edited::Done
+    }
+}
