@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod fleet_key;
 mod generic;
+mod given;
 mod key;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +29,8 @@ pub(crate) use generic::name_fault;
 pub use generic::{Amount, GenericResources};
 pub use key::ConfigKey;
 
-use draft::{Draft, Raw};
+use draft::Draft;
+use given::Raw;
 
 /// The port of all traffic between agents: sealed datagrams and QUIC.
 pub const AGENT_PORT: u16 = 7946;
@@ -57,6 +59,8 @@ pub struct Config {
     pub advertise: Option<SocketAddr>,
     /// Nodes to ask first; one that answers is enough.
     pub join: Vec<JoinAddr>,
+    /// Members are found by multicast DNS, and answer machines that look for them by a token.
+    pub discover_members: bool,
     /// What the links between the nodes are like.
     pub profile: Profile,
     /// Host name shown to others; `None`: the machine's.

@@ -68,6 +68,7 @@ pub struct Handle {
 }
 
 /// A handle that keeps neither the node alive nor its socket open.
+#[derive(Clone)]
 pub(super) struct WeakHandle {
     shared: Weak<Shared>,
     commands: mpsc::WeakSender<Command>,

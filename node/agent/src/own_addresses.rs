@@ -116,6 +116,14 @@ impl OwnAddresses {
         known.held.map(|held| held.ip).into_iter().chain(others).collect()
     }
 
+    /// Where the agent is reached on each link that may lead to other machines, with the link's name.
+    pub(super) fn on_links(&self) -> Vec<(String, SocketAddr)> {
+        let (port, listen) = (self.known().port, self.listen.ip());
+        let is_heard = |link: &choice::LinkAddress| listen.is_unspecified() || listen == link.ip;
+        let links = self.links().into_iter().filter(|link| link.is_listed() && is_heard(link));
+        links.map(|link| (link.link, SocketAddr::new(link.ip, port))).collect()
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().expect("nothing panics while it holds this")
     }

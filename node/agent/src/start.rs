@@ -19,7 +19,8 @@ use super::refused::Refused;
 use super::shared::Shared;
 use super::token_service::Tokens;
 use super::{
-    Agent, ExitReason, collector, conditions, devices, memory, peer_clocks, run_use, token_join,
+    Agent, ExitReason, collector, conditions, devices, discovery, memory, peer_clocks, run_use,
+    token_join,
 };
 use crate::config::{Config, JoinAddr};
 use crate::store::{Store, StoreEvent, StoreWriter};
@@ -168,6 +169,7 @@ fn serve_members(handle: &Handle, background: &tokio::runtime::Handle) {
     let service = Tokens { handle: handle.downgrade(), background: background.clone() };
     handle.shared.transport.admit_joiners(Arc::new(service));
     background.spawn(token_join::watch(handle.clone()));
+    background.spawn(discovery::serve(handle.downgrade()));
     background.spawn(peer_clocks::watch(handle.downgrade()));
     background.spawn(run_use::watch(handle.downgrade()));
 }

@@ -19,19 +19,26 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// How long a node that got the key waits for a member until it shows the token again.
 const KNOWN_WAIT: Duration = Duration::from_secs(10);
 
+/// What is named where members are looked for, to who asks why the node is alone.
+const ON_LINKS: &str = "the networks of this machine";
+
 /// How often it looks meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Is a node of this configuration to join by a token? A key in the configuration outlives a join.
 pub(super) fn is_wanted(config: &Config) -> bool {
-    config.fleet_key.is_none() && config.join_token_file.is_some() && !config.join.is_empty()
+    let has_someone_to_ask = !config.join.is_empty() || config.discover_members;
+    config.fleet_key.is_none() && config.join_token_file.is_some() && has_someone_to_ask
 }
 
 /// Tries until the node has a member.
 pub(super) async fn watch(handle: Handle) {
     let Some(path) = handle.config().join_token_file.clone() else { return };
     if !is_wanted(handle.config()) {
-        tracing::warn!("join_token_file has no effect beside fleet_key, or without join");
+        tracing::warn!(
+            "join_token_file has no effect beside fleet_key, or without both join and \
+             discover_members"
+        );
         return;
     }
     let handle = {
@@ -66,7 +73,14 @@ async fn attempt(handle: &WeakHandle, path: &Path, wait: Duration) -> Option<Dur
     if is_ours(&agent, token.clone()).await? {
         return None;
     }
-    let names = agent.config().join.clone();
+    let names = match members(&agent, &token).await {
+        Ok(names) => names,
+        Err(why) => {
+            refused.note(ON_LINKS, why);
+            return Some(wait);
+        }
+    };
+    refused.forget(ON_LINKS);
     for name in &names {
         match show(&agent, name, &token).await {
             Ok(grant) => {
@@ -89,6 +103,20 @@ async fn attempt(handle: &WeakHandle, path: &Path, wait: Duration) -> Option<Dur
         }
     }
     Some(wait)
+}
+
+/// The nodes of the configuration; if it names none, the members that are found.
+async fn members(agent: &Handle, token: &TokenText) -> Result<Vec<JoinAddr>, String> {
+    let named = agent.config().join.clone();
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    agent.find_members(token).await.map_err(|why| {
+        format!(
+            "{why}\n  it is tried again; where multicast DNS does not pass, name members: join in \
+             edge.toml"
+        )
+    })
 }
 
 /// Asks all nodes of the list as soon as one member is known: it may be of another part of the fleet than

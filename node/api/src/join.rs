@@ -4,6 +4,7 @@
 //! token, addresses ──understood?──▶ names ──resolved?──▶ hands shaken ──▶ known to each other
 //!        400                           each failure is told: 503
 //! ```
+//! Without an address, members are looked for on the networks of this machine ([`node_agent::NotFound`]).
 //! An address where nobody answers yet is retried in the background, with the key that this node
 //! has; an address that refuses is not. A node that is alone gets the key of the fleet from the member
 //! to which it shows a token, and takes it over; a node with members keeps its own key.
@@ -89,6 +90,7 @@ pub async fn join(State(api): State<Api>, body: Sent) -> Result<Json<JoinAnswer>
     if other.is_some() {
         check_may_change(&api, &snapshot)?;
     }
+    let addrs = if addrs.is_empty() { found(&api, &pass).await? } else { addrs };
     let (other, outcomes) = match &pass {
         Pass::Key(key) => {
             let outcomes = join_all(addrs.iter().map(|addr| ask(&api, addr, &pass))).await;
@@ -147,9 +149,11 @@ impl Outcome {
 
 fn addresses(request: &JoinRequest) -> Result<Vec<JoinAddr>, Failure> {
     let texts = &request.remote_addrs;
-    if texts.is_empty() {
+    if texts.is_empty() && request.join_token.is_empty() {
         return Err(Failure::Bad(
-            "no address to join; name any node of the fleet: edgectl swarm join ADDRESS".to_owned(),
+            "neither a token nor an address to join by\n\
+             try: edgectl swarm join-token, on a node of the fleet: it prints what to type here"
+                .to_owned(),
         ));
     }
     if texts.len() > ADDRESSES_MAX {
@@ -163,6 +167,24 @@ fn addresses(request: &JoinRequest) -> Result<Vec<JoinAddr>, Failure> {
         addr.map_err(|bad| Failure::Bad(format!("cannot join `{text}`: {bad}")))
     };
     texts.iter().map(parse).collect()
+}
+
+/// Members of the fleet of a token, where the request names none.
+async fn found(api: &Api, pass: &Pass) -> Result<Vec<JoinAddr>, Failure> {
+    let Pass::Token(token) = pass else {
+        return Err(Failure::Bad(
+            "members are not looked for by this token\n\
+             why: it is of the fleet that this node is in, or of an old kind, which has no number\n\
+             try: edgectl swarm join --token TOKEN ADDRESS, with the address of a node of the fleet"
+                .to_owned(),
+        ));
+    };
+    api.handle.find_members(token).await.map_err(|why| {
+        Failure::Unavailable(format!(
+            "{why}\n\
+             try: edgectl swarm join --token TOKEN ADDRESS, with the address of a node of the fleet"
+        ))
+    })
 }
 
 /// What a request shows. A token of this node's own fleet asks for nothing that it does not have.

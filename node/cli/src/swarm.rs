@@ -33,6 +33,7 @@ pub enum SwarmCommand {
     /// Join the fleet of another node
     #[command(help_template = examples!(
         "edgectl swarm join --token EDGE-2-5f… 10.0.0.1      as swarm init on 10.0.0.1 prints it",
+        "edgectl swarm join EDGE-2-5f…                       finds a member on this machine's networks",
         "edgectl swarm join pi-1.local:7946                  with the same fleet key in edge.toml",
         "ssh pi-1 edgectl swarm join-token -q | edgectl swarm join --token - pi-1",
     ))]
@@ -92,8 +93,9 @@ pub struct JoinArgs {
     token: Option<String>,
     #[command(flatten)]
     common: CommonArgs,
-    /// Any node of the fleet; of several, all are tried and one that answers is enough
-    #[arg(required = true, value_name = "HOST[:PORT]")]
+    /// Any node of the fleet; of several, all are tried and one that answers is enough. With a token it may
+    /// be left out on a network that has a member, and the token may stand here
+    #[arg(value_name = "HOST[:PORT]")]
     addresses: Vec<String>,
 }
 
@@ -148,7 +150,11 @@ fn without_usual_port(address: &str) -> &str {
 }
 
 /// The agent answers when a node there has answered, or reports why none does.
-async fn join(client: &mut Client, args: JoinArgs) -> Result<(), Failure> {
+async fn join(client: &mut Client, mut args: JoinArgs) -> Result<(), Failure> {
+    if args.token.is_none() && args.addresses.first().is_some_and(|word| word.starts_with("EDGE-"))
+    {
+        args.token = Some(args.addresses.remove(0));
+    }
     let before = reached(client).await?;
     let CommonArgs { advertise_addr, data_path_addr, listen_addr, availability } = args.common;
     let request = JoinRequest {

@@ -14,23 +14,9 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::error::{ConfigError, SettingSource};
 use super::fleet_key::FleetKey;
+use super::given::{Given, Raw};
 use super::key::ConfigKey;
 use super::{AGENT_PORT, Config, DeviceKind, GenericResources, ImageFetch, JoinAddr};
-
-/// A value as its source gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Raw {
-    /// A text in the file.
-    Text(String),
-    /// A list of texts in the file.
-    List(Vec<String>),
-    /// `true` or `false` in the file.
-    Switch(bool),
-    /// Anything else in the file, by name.
-    Other(&'static str),
-    /// From the environment or a flag, where every value is text and commas separate.
-    Typed(String),
-}
 
 /// What has been set so far.
 #[derive(Debug, Default)]
@@ -45,6 +31,7 @@ pub(super) struct Draft {
     /// Its port is filled in when `listen` is known.
     advertise: Option<(IpAddr, Option<u16>)>,
     join: Vec<JoinAddr>,
+    discover_members: Option<bool>,
     profile: Option<Profile>,
     hostname: Option<String>,
     labels: Labels,
@@ -61,84 +48,6 @@ pub(super) struct Draft {
     stacks: Option<PathBuf>,
     history: Option<PathBuf>,
     oci_runtime: OciRuntime,
-}
-
-/// A value with its key and place, for messages.
-struct Given<'a> {
-    key: ConfigKey,
-    value: Raw,
-    place: &'a SettingSource,
-}
-
-impl Given<'_> {
-    fn wrong_type(&self, found: &'static str, wanted: &'static str) -> ConfigError {
-        ConfigError::WrongType { place: self.place.clone(), key: self.key, found, wanted }
-    }
-
-    fn bad(&self, value: &str, why: impl ToString) -> ConfigError {
-        let value = if self.key == ConfigKey::FleetKey { "…" } else { value };
-        ConfigError::BadValue {
-            place: self.place.clone(),
-            key: self.key,
-            value: value.to_owned(),
-            why: why.to_string(),
-        }
-    }
-
-    fn found(&self) -> &'static str {
-        match &self.value {
-            Raw::Text(_) | Raw::Typed(_) => "a text",
-            Raw::List(_) => "a list",
-            Raw::Switch(_) => "true or false",
-            Raw::Other(name) => name,
-        }
-    }
-
-    fn text(&self) -> Result<&str, ConfigError> {
-        let (Raw::Text(text) | Raw::Typed(text)) = &self.value else {
-            return Err(self.wrong_type(self.found(), "a text"));
-        };
-        if text.trim().is_empty() {
-            return Err(self.bad(text, "it is empty"));
-        }
-        Ok(text.trim())
-    }
-
-    fn list(&self) -> Result<Vec<String>, ConfigError> {
-        match &self.value {
-            Raw::List(items) => Ok(items.iter().map(|item| item.trim().to_owned()).collect()),
-            Raw::Typed(text) => Ok(text
-                .split(',')
-                .map(|item| item.trim().to_owned())
-                .filter(|item| !item.is_empty())
-                .collect()),
-            _ => Err(self.wrong_type(self.found(), "a list of texts")),
-        }
-    }
-
-    fn switch(&self) -> Result<bool, ConfigError> {
-        match &self.value {
-            Raw::Switch(on) => Ok(*on),
-            Raw::Typed(text) => match text.trim() {
-                "true" | "on" | "1" | "yes" => Ok(true),
-                "false" | "off" | "0" | "no" => Ok(false),
-                other => Err(self.bad(other, "it is neither true nor false")),
-            },
-            _ => Err(self.wrong_type(self.found(), "true or false")),
-        }
-    }
-
-    fn path(&self) -> Result<PathBuf, ConfigError> {
-        let text = self.text()?;
-        match (self.place, PathBuf::from(text)) {
-            (SettingSource::Line { .. }, path) if path.is_relative() => {
-                Err(self.bad(text, "in the file a path begins with /"))
-            }
-            // A container has another working directory than the agent, so a relative path would
-            // not work.
-            (_, path) => std::path::absolute(path).map_err(|error| self.bad(text, error)),
-        }
-    }
 }
 
 impl Draft {
@@ -172,6 +81,7 @@ impl Draft {
             }
             ConfigKey::Advertise => self.advertise = Some(address(&given)?),
             ConfigKey::Join => self.join = join(&given)?,
+            ConfigKey::DiscoverMembers => self.discover_members = Some(given.switch()?),
             ConfigKey::Profile => self.profile = Some(profile(&given)?),
             ConfigKey::Hostname => self.hostname = Some(name(&given)?),
             // A node's own labels are added to those of the fleet.
@@ -215,6 +125,7 @@ impl Draft {
                 .advertise
                 .map(|(ip, port)| SocketAddr::new(ip, port.unwrap_or(listen.port()))),
             join: self.join,
+            discover_members: self.discover_members.unwrap_or(true),
             profile: self.profile.unwrap_or(Profile::LAN),
             hostname: self.hostname,
             labels: self.labels,

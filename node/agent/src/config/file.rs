@@ -5,8 +5,8 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::draft::Raw;
 use super::error::{ConfigError, SettingSource};
+use super::given::Raw;
 use super::key::{ConfigKey, Scope};
 
 /// One entry of the file; its value is not checked yet.

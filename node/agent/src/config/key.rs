@@ -23,6 +23,8 @@ pub enum ConfigKey {
     Advertise,
     /// Nodes to ask first.
     Join,
+    /// Whether members are found, and let themselves be found, by multicast DNS.
+    DiscoverMembers,
     /// `lan`, `wan` or `metered`.
     Profile,
     /// Host name that is told to other nodes.
@@ -68,7 +70,7 @@ pub(super) enum Scope {
 
 impl ConfigKey {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ConfigKey; 26] = [
+    pub const ALL: [ConfigKey; 27] = [
         ConfigKey::Fleet,
         ConfigKey::FleetKey,
         ConfigKey::FleetKeyFile,
@@ -79,6 +81,7 @@ impl ConfigKey {
         ConfigKey::Listen,
         ConfigKey::Advertise,
         ConfigKey::Join,
+        ConfigKey::DiscoverMembers,
         ConfigKey::Profile,
         ConfigKey::Hostname,
         ConfigKey::Labels,
@@ -110,6 +113,7 @@ impl ConfigKey {
             ConfigKey::Listen => "listen",
             ConfigKey::Advertise => "advertise",
             ConfigKey::Join => "join",
+            ConfigKey::DiscoverMembers => "discover_members",
             ConfigKey::Profile => "profile",
             ConfigKey::Hostname => "hostname",
             ConfigKey::Labels => "labels",
@@ -142,6 +146,7 @@ impl ConfigKey {
             ConfigKey::Listen => "listen = \"0.0.0.0:7946\"",
             ConfigKey::Advertise => "advertise = \"192.168.1.12:7946\"",
             ConfigKey::Join => "join = [\"192.168.1.11\", \"192.168.1.12:7946\"]",
+            ConfigKey::DiscoverMembers => "discover_members = false",
             ConfigKey::Profile => "profile = \"lan\"",
             ConfigKey::Hostname => "hostname = \"till-3\"",
             ConfigKey::Labels => "labels = [\"zone=a\", \"disk=ssd\"]",
