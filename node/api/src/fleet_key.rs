@@ -15,7 +15,7 @@ use node_docker::edge::KeyRotation;
 use node_docker::system::TlsInfo;
 
 use super::Api;
-use super::certificates::Authority;
+use super::authority::Authority;
 use super::failure::Failure;
 use super::tokens;
 

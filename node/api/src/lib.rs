@@ -9,6 +9,7 @@
 
 mod archive;
 mod audit;
+mod authority;
 mod autoscale;
 mod caller;
 mod certificates;

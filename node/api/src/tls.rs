@@ -20,8 +20,9 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::authority::Authority;
 use super::caller::Caller;
-use super::certificates::{Authority, caller_of};
+use super::certificates::caller_of;
 
 /// Connections at the same time: each takes two files, and two more on the other side of the socket.
 const CONNECTIONS_MAX: usize = 128;

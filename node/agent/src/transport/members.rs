@@ -40,11 +40,11 @@ mod tests {
     use std::time::Duration;
 
     use crate::config::FleetKey;
-    use crate::transport::tests::{Peer, peer_of_fleet};
+    use crate::transport::tests::{Peer, peer_with_timeout};
     use crate::transport::{Arrival, DialFailure};
 
     fn peer(seed: u8, fleet: u8) -> Peer {
-        peer_of_fleet((seed, fleet), "127.0.0.1:0", Duration::from_secs(5))
+        peer_with_timeout(seed, fleet, "127.0.0.1:0", Duration::from_secs(5))
     }
 
     async fn is_let_in(from: &mut Peer, to: &Peer) -> bool {

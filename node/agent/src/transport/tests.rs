@@ -20,20 +20,7 @@ fn peer_with(seed: u8, fleet: u8, listen: &str) -> Peer {
     peer_with_timeout(seed, fleet, listen, DIAL_DEADLINE)
 }
 
-pub(super) fn peer_with_timeout(
-    seed: u8,
-    fleet: u8,
-    listen: &str,
-    dial_deadline: Duration,
-) -> Peer {
-    peer_of_fleet((seed, fleet), listen, dial_deadline)
-}
-
-pub(super) fn peer_of_fleet(
-    (seed, fleet): (u8, u8),
-    listen: &str,
-    dial_deadline: Duration,
-) -> Peer {
+pub(super) fn peer_with_timeout(seed: u8, fleet: u8, listen: &str, dial: Duration) -> Peer {
     let (inbox, arrivals) = mpsc::channel(ARRIVALS_MAX);
     let key = NodeKey::from_secret([seed; 32]);
     let node = key.node();
@@ -41,7 +28,7 @@ pub(super) fn peer_of_fleet(
         listen: listen.parse().expect("an address"),
         key,
         fleet_key: FleetKey::from_bytes([fleet; 32]),
-        dial_deadline,
+        dial_deadline: dial,
     };
     let transport = Transport::listen(config, inbox).expect("a free port");
     Peer { transport, node, seed, arrivals }
