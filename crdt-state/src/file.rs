@@ -10,6 +10,7 @@
 //! here, and nobody who reads records, ever sees what is in a secret.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -150,6 +151,48 @@ impl FileSpec {
     }
 }
 
+/// What fills a file in for each task that gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TemplateDriver {
+    /// Go's templates, with Docker's fields and functions.
+    Golang,
+}
+
+/// Docker's name of it.
+impl fmt::Display for TemplateDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TemplateDriver::Golang => "golang",
+        })
+    }
+}
+
+/// A text that names no [`TemplateDriver`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no template driver {0}; there is golang")]
+pub struct UnknownTemplateDriver(pub String);
+
+impl FromStr for TemplateDriver {
+    type Err = UnknownTemplateDriver;
+
+    fn from_str(text: &str) -> Result<TemplateDriver, UnknownTemplateDriver> {
+        match text {
+            "golang" => Ok(TemplateDriver::Golang),
+            other => Err(UnknownTemplateDriver(other.to_owned())),
+        }
+    }
+}
+
+/// What the data of a file is that is filled in for each task: the value of
+/// [`crate::spec::Facet::TEMPLATE_FILE`], written once. The data is the template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateFile {
+    /// As of any other file.
+    pub spec: FileSpec,
+    /// What fills it in.
+    pub driver: TemplateDriver,
+}
+
 /// A part of a file's data: the value of [`crate::spec::Facet::FILE_PART`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilePart {
@@ -197,6 +240,12 @@ impl<I: Copy + Into<FileId>> FileUse<I> {
             FileClass::Secret if !self.target.starts_with('/') => format!("{SECRETS_DIR}/{target}"),
             FileClass::Config | FileClass::Secret => format!("/{target}"),
         }
+    }
+
+    /// The same among uses of files of any class.
+    pub fn unsorted(&self) -> FileUse<FileId> {
+        let FileUse { name, target, uid, gid, mode, .. } = self.clone();
+        FileUse { id: self.file(), name, target, uid, gid, mode }
     }
 
     /// The use without what the class of its file decides.

@@ -181,6 +181,8 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         (Kind::CONFIG | Kind::SECRET, Facet::LIFE) => files::check_name(&read("the life", value)?),
         (Kind::CONFIG, Facet::FILE) => files::check_spec(FileClass::Config, value),
         (Kind::SECRET, Facet::FILE) => files::check_spec(FileClass::Secret, value),
+        (Kind::CONFIG, Facet::TEMPLATE_FILE) => files::check_template(FileClass::Config, value),
+        (Kind::SECRET, Facet::TEMPLATE_FILE) => files::check_template(FileClass::Secret, value),
         (Kind::CONFIG_PART | Kind::SECRET_PART, Facet::FILE_PART) => {
             fit::<FilePart>("a part of the data", value)
         }

@@ -27,7 +27,7 @@ mod volume;
 pub use autoscale::{declared_count, scaling_of};
 pub use client::{Client, clients, revoked_clients};
 pub use condition::conditions_of;
-pub use file::{FleetFile, file_data, file_part, file_spec};
+pub use file::{FleetFile, file_data, file_part, file_spec, file_template};
 pub use fleet::fleet_settings;
 pub use fleet_key::{fleet_keys, newest_fleet_key, wrapped_data};
 pub use handover::handovers_of;

@@ -89,6 +89,9 @@ impl Facet {
     pub const FILE: Facet = Facet(29);
     /// A part of that data: [`crate::file::FilePart`].
     pub const FILE_PART: Facet = Facet(30);
+    /// The same of one that is a template: [`crate::file::TemplateFile`], in place of [`Facet::FILE`]. An
+    /// agent that knows no templates finds no data, and starts no task with it.
+    pub const TEMPLATE_FILE: Facet = Facet(52);
     /// The version of a stack's file that counts: [`crate::stack::StackFile`].
     pub const STACK: Facet = Facet(31);
     /// A join token: [`crate::token::JoinToken`].

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crdt_state::file::{CONFIG_BYTES_MAX, FilePart, FileSpec, PART_BYTES};
-use crdt_state::read::{FleetFile, file_data};
+use crdt_state::file::{
+    CONFIG_BYTES_MAX, FilePart, FileSpec, PART_BYTES, TemplateDriver, TemplateFile,
+};
+use crdt_state::read::{FleetFile, file_data, file_template};
 use crdt_state::signature::{HashSigner, HashVerifier, Signer};
 use crdt_state::spec::{Facet, Life};
 use crdt_state::{ConfigId, FileId, NodeId, RecordKey, Replica, StoreId, Writer};
@@ -48,6 +50,28 @@ fn data_is_read_when_all_of_it_is_here() {
     assert_eq!(file_data(&reader, ID), Some(data));
     assert_eq!(FleetFile::read(&reader, ID), FleetFile::read(&writer, ID));
     assert_eq!(FleetFile::read(&reader, ID).map(|config| config.name), Some("app.conf".to_owned()));
+}
+
+/// Who knows no templates finds no description of the data, and starts no task with it.
+#[test]
+fn a_template_has_a_facet_of_its_own() {
+    let (mut replica, key) = (replica(1), RecordKey::file(ID));
+    write(&mut replica, b"level=7");
+    assert_eq!(file_template(&replica, ID), None);
+
+    let other = FileId::Config(ConfigId([2; 16]));
+    let life = Life::Present { name: "app.tmpl".into(), created: replica.next_stamp() };
+    let (key, data) = (RecordKey { id: other.bytes(), ..key }, b"slot={{.Task.Slot}}");
+    replica.edit(key, Facet::LIFE, &life, 0);
+    let file = TemplateFile { spec: FileSpec::of(data), driver: TemplateDriver::Golang };
+    replica.edit(key, Facet::TEMPLATE_FILE, &file, 0);
+    let part = FilePart { file: other.bytes(), number: 0, data: data.to_vec() };
+    replica.edit(RecordKey::file_part(other, 0), Facet::FILE_PART, &part, 0);
+    let read = FleetFile::read(&replica, other).expect("it is there");
+    assert_eq!(read.template, Some(TemplateDriver::Golang));
+    assert_eq!(read.spec, file.spec);
+    assert_eq!(file_data(&replica, other).as_deref(), Some(data.as_slice()));
+    assert!(replica.facet::<FileSpec>(&key, Facet::FILE).is_none());
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod configs;
 mod containers;
 #[path = "docker_api/events.rs"]
 mod events;
+#[path = "docker_api/file_templates.rs"]
+mod file_templates;
 #[path = "docker_api/flags.rs"]
 mod flags;
 #[path = "docker_api/fleet.rs"]

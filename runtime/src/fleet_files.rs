@@ -9,17 +9,40 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::pin::Pin;
 
-use crdt_state::FileId;
-use crdt_state::file::FileUse;
+use crdt_state::file::{ConfigFile, FileUse, SecretFile};
 use crdt_state::secret::Plaintext;
+use crdt_state::spec::Extension;
+use crdt_state::task::TaskStart;
+use crdt_state::{ConfigId, FileId};
 
 /// The data of configs and secrets, which is overwritten when it is dropped.
 pub type FileData = BTreeMap<FileId, Plaintext>;
 
+/// The files that a run gets of the fleet.
+#[derive(Debug, Default)]
+pub struct RunFiles {
+    /// Their data. Of templates: filled in for this run.
+    pub data: FileData,
+    /// The configs that were filled in. A secret may be part of them.
+    pub filled: Vec<ConfigId>,
+}
+
+/// The answer of [`ReadFiles::read`].
+pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<RunFiles, String>> + Send + 'a>>;
+
 /// Gives the data of configs and secrets.
 pub trait ReadFiles: Send + Sync + std::fmt::Debug {
-    /// The data of those that are here and that this node can read.
-    fn read<'a>(&'a self, ids: Vec<FileId>) -> Pin<Box<dyn Future<Output = FileData> + Send + 'a>>;
+    /// The data of those of a run that are here and that this node can read; or why the template in
+    /// one of them cannot be filled in.
+    fn read<'a>(&'a self, start: &'a TaskStart) -> Reading<'a>;
+}
+
+/// The files of a run that never are on a disk, in the order in which they are handed over: the
+/// secrets, then the configs that were filled in.
+pub(crate) fn in_memory(extension: &Extension, filled: &[ConfigId]) -> Vec<FileUse<FileId>> {
+    let configs = extension.configs.iter().filter(|file| filled.contains(&file.id));
+    let secrets = extension.secrets.iter().map(SecretFile::unsorted);
+    secrets.chain(configs.map(ConfigFile::unsorted)).collect()
 }
 
 /// Writes one file, with its owner and permissions.

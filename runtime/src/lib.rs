@@ -29,7 +29,7 @@ pub mod volume;
 
 pub use driver::{Driver, RUN_EVENTS_MAX, RunEvents};
 pub use exec::enter_main;
-pub use fleet_files::{FileData, ReadFiles};
+pub use fleet_files::{FileData, ReadFiles, Reading, RunFiles};
 pub use monitor::monitor_main;
 pub use oci::{ContainerOrder, OciRuntime};
 pub use process::prepare::{Prepare, Prepared};

@@ -27,6 +27,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crdt_state::ConfigId;
 use crdt_state::spec::HealthCheck;
 use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,9 @@ pub struct ContainerOrder {
     /// The network namespace that it joins, if it has networks of the fleet.
     #[serde(default)]
     pub network: Option<PathBuf>,
+    /// Those of its configs that were filled in for this run: they are in memory, as its secrets are.
+    #[serde(default)]
+    pub filled: Vec<ConfigId>,
     /// The data of its configs and secrets, which never is in the order itself.
     #[serde(skip)]
     pub files: FileData,

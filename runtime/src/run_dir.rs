@@ -54,8 +54,8 @@ pub const HEALTH: &str = "health";
 pub const FINAL_STATUS: &str = "ending.json";
 /// The files that a container gets of configs, by their number in the template.
 pub const CONFIGS: &str = "configs";
-/// Where the files of secrets are mounted for a container, by their number in the template. Empty in
-/// the folder itself.
+/// Where the files are mounted for a container that are in memory only, by their number. Empty in the
+/// folder itself.
 pub const SECRETS: &str = "secrets";
 /// The newest log file.
 pub const LOG: &str = "log";
@@ -85,9 +85,9 @@ pub fn config(dir: &Path, at: usize) -> PathBuf {
     dir.join(CONFIGS).join(at.to_string())
 }
 
-/// Where the file of a run is that the template has at this place of its secrets, for those who see the
-/// mounts of its launcher.
-pub fn secret(dir: &Path, at: usize) -> PathBuf {
+/// Where the file of a run is that has this place among those in memory, for those who see the mounts
+/// of its launcher.
+pub fn in_memory(dir: &Path, at: usize) -> PathBuf {
     dir.join(SECRETS).join(at.to_string())
 }
 

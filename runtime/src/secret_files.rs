@@ -1,4 +1,4 @@
-//! The secrets of a container, from the agent's memory into its tmpfs, and never onto a disk.
+//! The secrets of a container, and its configs that were filled in and may hold one, from the agent's memory into its tmpfs, and never onto a disk.
 //!
 //! ```text
 //! agent ──memory without a name──▶ monitor ──▶ launcher ──▶ tmpfs that only the launcher's mounts
@@ -14,7 +14,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use crdt_state::file::SecretFile;
+use crdt_state::FileId;
+use crdt_state::file::FileUse;
 use crdt_state::secret::Plaintext;
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -27,9 +28,9 @@ use crate::fleet_files::{FileData, write_one};
 use crate::refusal::StartError;
 use crate::run_dir;
 
-/// The secrets of a run in memory that has no name, in the order of its template: the length of
+/// The secrets of a run in memory that has no name, in their order: the length of
 /// each, and its bytes. `None`: it has none. Data that is missing is an error of the caller's.
-pub fn pack(files: &[SecretFile], data: &FileData) -> io::Result<Option<File>> {
+pub fn pack(files: &[FileUse<FileId>], data: &FileData) -> io::Result<Option<File>> {
     if files.is_empty() {
         return Ok(None);
     }
@@ -79,7 +80,10 @@ pub fn receive(given: File) -> nix::Result<(File, Option<OwnedFd>)> {
 
 /// Writes the secrets of a run into a tmpfs in the current folder, which is mounted for this process
 /// and the container alone.
-pub fn mount_files(files: &[SecretFile], packed: Option<BorrowedFd<'_>>) -> Result<(), StartError> {
+pub fn mount_files(
+    files: &[FileUse<FileId>],
+    packed: Option<BorrowedFd<'_>>,
+) -> Result<(), StartError> {
     if files.is_empty() {
         return Ok(());
     }
@@ -115,7 +119,7 @@ fn mount_tmpfs() -> nix::Result<()> {
     }
 }
 
-fn unpack(files: &[SecretFile], packed: BorrowedFd<'_>) -> io::Result<()> {
+fn unpack(files: &[FileUse<FileId>], packed: BorrowedFd<'_>) -> io::Result<()> {
     let mut packed = File::from(packed.try_clone_to_owned()?);
     // A command before the start has read it as well.
     packed.rewind()?;
@@ -124,20 +128,20 @@ fn unpack(files: &[SecretFile], packed: BorrowedFd<'_>) -> io::Result<()> {
         packed.read_exact(&mut length)?;
         let mut data = Plaintext::default();
         Read::by_ref(&mut packed).take(u64::from_be_bytes(length)).read_to_end(&mut data.0)?;
-        write_one(&run_dir::secret(Path::new("."), at), file, &data.0)?;
+        write_one(&run_dir::in_memory(Path::new("."), at), file, &data.0)?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use crdt_state::{FileId, SecretId};
+    use crdt_state::SecretId;
 
     use super::*;
 
-    fn file(id: u8) -> SecretFile {
-        let id = SecretId([id; 16]);
-        SecretFile { id, name: "a".into(), target: "a".into(), uid: 0, gid: 0, mode: 0o400 }
+    fn file(id: u8) -> FileUse<FileId> {
+        let id = FileId::Secret(SecretId([id; 16]));
+        FileUse { id, name: "a".into(), target: "a".into(), uid: 0, gid: 0, mode: 0o400 }
     }
 
     #[test]

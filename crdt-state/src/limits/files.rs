@@ -1,7 +1,7 @@
 //! Limits of configs and secrets, of the files that services make of them, and of wrapped keys.
 
 use super::{Bounded, NAME_CHARS_MAX, Unfit, at_most, number, read};
-use crate::file::{FileClass, FilePart, FileSpec, FileUse, PART_BYTES};
+use crate::file::{FileClass, FilePart, FileSpec, FileUse, PART_BYTES, TemplateFile};
 use crate::record::OwnedRecord;
 use crate::secret::{RECIPIENTS_MAX, SecretKeys};
 use crate::spec::{Extension, Life};
@@ -23,11 +23,24 @@ pub(super) fn check_name(life: &Life) -> Result<(), Unfit> {
 }
 
 pub(super) fn check_spec(class: FileClass, value: &[u8]) -> Result<(), Unfit> {
-    let (what, none) = match class {
+    check_size(class, &read(words(class).0, value)?)
+}
+
+pub(super) fn check_template(class: FileClass, value: &[u8]) -> Result<(), Unfit> {
+    let file: TemplateFile = read(words(class).0, value)?;
+    check_size(class, &file.spec)
+}
+
+/// What it is called, and that it has no data.
+fn words(class: FileClass) -> (&'static str, &'static str) {
+    match class {
         FileClass::Config => ("the config", "a config without data"),
         FileClass::Secret => ("the secret", "a secret without data"),
-    };
-    let spec: FileSpec = read(what, value)?;
+    }
+}
+
+fn check_size(class: FileClass, spec: &FileSpec) -> Result<(), Unfit> {
+    let (_, none) = words(class);
     if spec.bytes == 0 {
         return Err(Unfit::NoSuch(none));
     }

@@ -1,6 +1,6 @@
 //! Configs and secrets, read from their records.
 
-use crate::file::{FileClass, FileId, FilePart, FileSpec};
+use crate::file::{FileClass, FileId, FilePart, FileSpec, TemplateDriver, TemplateFile};
 use crate::key::{Kind, RecordKey};
 use crate::labels::labels;
 use crate::record::Record;
@@ -23,6 +23,8 @@ pub struct FleetFile {
     pub updated_wall_ms: u64,
     /// What its data is.
     pub spec: FileSpec,
+    /// What fills it in for each task; `None`: tasks get it as it is.
+    pub template: Option<TemplateDriver>,
     /// Labels.
     pub labels: Labels,
     /// The highest Lamport counter over all facets: Docker's `Version.Index`.
@@ -49,6 +51,7 @@ impl FleetFile {
             created_wall_ms: life.wall_ms,
             updated_wall_ms: last.wall_ms,
             spec,
+            template: file_template(replica, id),
             labels: labels(replica, &key),
             version: last.stamp.lamport,
         })
@@ -57,8 +60,20 @@ impl FleetFile {
 
 /// What the data of a file is, also of one that was removed.
 pub fn file_spec(replica: &Replica, id: FileId) -> Option<FileSpec> {
-    let (_, spec) = replica.facet::<FileSpec>(&RecordKey::file(id), Facet::FILE)?;
-    Some(spec)
+    match replica.facet::<FileSpec>(&RecordKey::file(id), Facet::FILE) {
+        Some((_, spec)) => Some(spec),
+        None => Some(template_file(replica, id)?.spec),
+    }
+}
+
+/// What fills a file in for each task, also one that was removed; `None`: tasks get it as it is.
+pub fn file_template(replica: &Replica, id: FileId) -> Option<TemplateDriver> {
+    Some(template_file(replica, id)?.driver)
+}
+
+fn template_file(replica: &Replica, id: FileId) -> Option<TemplateFile> {
+    let (_, file) = replica.facet::<TemplateFile>(&RecordKey::file(id), Facet::TEMPLATE_FILE)?;
+    Some(file)
 }
 
 /// The part of a file's data that a record holds, and whose it is.

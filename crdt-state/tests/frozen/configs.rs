@@ -1,6 +1,6 @@
 //! Configs and secrets, the files that services make of them, and wrapped keys.
 
-use crdt_state::file::{ConfigFile, FilePart, FileSpec, SecretFile};
+use crdt_state::file::{ConfigFile, FilePart, FileSpec, SecretFile, TemplateDriver, TemplateFile};
 use crdt_state::secret::{Batch, SecretKeys, WrappedKey};
 use crdt_state::spec::Facet;
 use crdt_state::spec::extension::{Properties, Property};
@@ -15,6 +15,8 @@ fn configs_are_read_by_agents_of_other_versions() {
     let mut differing = Differing::default();
     let spec = FileSpec::of(b"level=7");
     differing.check("FileSpec", &spec, "34 bytes a30209a16d13d42d2a787e1d48e5d3c1");
+    let template = TemplateFile { spec, driver: TemplateDriver::Golang };
+    differing.check("TemplateFile", &template, "35 bytes fd5aa4726c9880bcac8d1b71c315deac");
     let part = FilePart { file: CONFIG.0, number: 3, data: b"level=7".to_vec() };
     differing.check("FilePart", &part, "010909090909090909090909090909090903076c6576656c3d37");
     let (name, target) = ("a".to_owned(), "/b".to_owned());
@@ -32,6 +34,7 @@ fn configs_are_read_by_agents_of_other_versions() {
     let hex: String = part.id.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!((part.kind, hex.as_str()), (Kind(0x0b), "59565d97c3a4898ac3c0c2e9a754b087"));
     assert_eq!((Facet::FILE, Facet::FILE_PART), (Facet(29), Facet(30)));
+    assert_eq!(Facet::TEMPLATE_FILE, Facet(52));
 }
 
 #[test]

@@ -1,19 +1,20 @@
 //! The data of configs and secrets for the runtime, which has a thread of its own: asked of the node
 //! when a run is prepared, and held by nobody else. The node gives secrets sealed; they are opened
-//! here, for a task that starts, and nowhere else.
+//! here, for a task that starts, and nowhere else. Those that are templates are filled in here too.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use crdt_state::secret::Plaintext;
+use crdt_state::task::TaskStart;
 use crdt_state::{FileId, SecretId};
 use node_core::{Node, SealedSecret};
-use runtime::{FileData, ReadFiles};
+use runtime::{FileData, ReadFiles, Reading, RunFiles};
 use tokio::sync::mpsc::WeakSender;
 use tokio::sync::oneshot;
 
 use super::command::{Command, Query};
+use super::file_templates::{self, Known};
 use super::identity::NodeKey;
 
 /// Reads the data from the node's records.
@@ -29,11 +30,20 @@ pub(super) struct FileReader {
 struct Stored {
     configs: Vec<(FileId, Vec<u8>)>,
     secrets: Vec<(SecretId, SealedSecret)>,
+    /// Those that are templates, and what they may know; `None`: there is none.
+    templates: Option<(BTreeSet<FileId>, Known)>,
 }
 
 impl Stored {
-    fn of(node: &Node, ids: Vec<FileId>) -> Stored {
+    fn of(node: &Node, start: &TaskStart) -> Stored {
         let mut stored = Stored::default();
+        let ids: BTreeSet<FileId> =
+            start.template.extension.files().map(|file| file.file).collect();
+        let is_template = |id: &FileId| node.file_template(*id).is_some();
+        let templates: BTreeSet<FileId> = ids.iter().copied().filter(is_template).collect();
+        if !templates.is_empty() {
+            stored.templates = Some((templates, Known::of(node, start)));
+        }
         for id in ids {
             match id {
                 FileId::Config(_) => {
@@ -70,11 +80,12 @@ impl FileReader {
         secret.spec.open(&secret.sealed, &secret.keys, &self.key.secret())
     }
 
-    async fn stored(&self, ids: Vec<FileId>) -> Stored {
+    async fn stored(&self, start: &TaskStart) -> Stored {
         let (answer, answered) = oneshot::channel();
+        let start = start.clone();
         let query: Query = Box::new(move |node, _| {
             // The run may have been given up.
-            let _ = answer.send(Stored::of(node, ids));
+            let _ = answer.send(Stored::of(node, &start));
         });
         let Some(commands) = self.commands.get().and_then(WeakSender::upgrade) else {
             return Stored::default();
@@ -87,9 +98,9 @@ impl FileReader {
 }
 
 impl ReadFiles for FileReader {
-    fn read<'a>(&'a self, ids: Vec<FileId>) -> Pin<Box<dyn Future<Output = FileData> + Send + 'a>> {
+    fn read<'a>(&'a self, start: &'a TaskStart) -> Reading<'a> {
         Box::pin(async move {
-            let Stored { configs, secrets } = self.stored(ids).await;
+            let Stored { configs, secrets, templates } = self.stored(start).await;
             let mut data = FileData::new();
             data.extend(configs.into_iter().map(|(id, bytes)| (id, Plaintext(bytes))));
             for (id, secret) in secrets {
@@ -104,7 +115,12 @@ impl ReadFiles for FileReader {
                     ),
                 }
             }
-            data
+            match templates {
+                None => Ok(RunFiles { data, filled: Vec::new() }),
+                Some((templates, known)) => {
+                    file_templates::fill(start.clone(), data, templates, known).await
+                }
+            }
         })
     }
 }

@@ -22,6 +22,7 @@ mod devices;
 mod discovery;
 mod facts;
 mod file_data;
+mod file_templates;
 mod fleet_key;
 mod handle;
 mod history;

@@ -8,13 +8,13 @@ use axum::Json;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use crdt_state::file::CONFIG_BYTES_MAX;
+use crdt_state::file::{CONFIG_BYTES_MAX, TemplateDriver};
 use crdt_state::secret::Plaintext;
 use crdt_state::{FileClass, FileId};
 use node_core::edit::file::{BadFile, ConfigRequest};
 use node_core::{Edit, Edited, FileRow};
 use node_docker::config::{
-    Config, ConfigCreated, ConfigReference, ConfigSpec, Data, SecretReference,
+    Config, ConfigCreated, ConfigReference, ConfigSpec, Data, Driver, SecretReference,
 };
 use node_docker::service::ServiceSpec;
 use node_docker::{Timestamp, Version};
@@ -98,8 +98,12 @@ async fn create_config(
 ) -> Result<(StatusCode, Json<ConfigCreated>), Failure> {
     let ConfigSpec { name, labels, data: Data(data), templating, driver } =
         node_docker::read(&body?)?;
-    refuse_drivers(FileClass::Config, templating.as_ref(), driver.as_ref())?;
-    let request = ConfigRequest { name, labels, data };
+    refuse_driver(FileClass::Config, driver.as_ref())?;
+    let template = template_of(FileClass::Config, templating.as_ref())?;
+    if template.is_some() {
+        check_template(FileClass::Config, &name, &data)?;
+    }
+    let request = ConfigRequest { name, labels, data, template };
     request.check()?;
     created(change.edit(&api, Edit::CreateConfig(Box::new(request))).await?)
 }
@@ -113,26 +117,47 @@ fn created(edited: Edited) -> Result<(StatusCode, Json<ConfigCreated>), Failure>
     Ok((StatusCode::CREATED, Json(ConfigCreated { id })))
 }
 
-fn refuse_drivers(
-    class: FileClass,
-    templating: Option<&node_docker::config::Driver>,
-    driver: Option<&node_docker::config::Driver>,
-) -> Result<(), Failure> {
-    if let Some(driver) = driver.filter(|driver| !driver.name.is_empty()) {
-        return Err(Failure::NotYet(format!(
+fn refuse_driver(class: FileClass, driver: Option<&Driver>) -> Result<(), Failure> {
+    match driver.filter(|driver| !driver.name.is_empty()) {
+        None => Ok(()),
+        Some(driver) => Err(Failure::NotYet(format!(
             "the {class} driver {} does not exist here: the fleet itself keeps what is in a \
              {class}; leave --driver out",
             driver.name
-        )));
-    }
-    match templating.filter(|driver| !driver.name.is_empty()) {
-        None => Ok(()),
-        Some(driver) => Err(Failure::NotYet(format!(
-            "the template driver {} is not supported yet: a {class} is given to tasks as it is; \
-             leave --template-driver out",
-            driver.name
         ))),
     }
+}
+
+/// What is to fill a file in for each task.
+fn template_of(
+    class: FileClass,
+    templating: Option<&Driver>,
+) -> Result<Option<TemplateDriver>, Failure> {
+    let Some(driver) = templating.filter(|driver| !driver.name.is_empty()) else { return Ok(None) };
+    if let Some(option) = driver.options.keys().next() {
+        return Err(Failure::Bad(format!(
+            "the template driver {} takes no option {option}; leave it out",
+            driver.name
+        )));
+    }
+    let unknown = |unknown| {
+        Failure::Bad(format!(
+            "{unknown}: --template-driver golang, or leave it out, and tasks get the {class} as it is"
+        ))
+    };
+    driver.name.parse().map(Some).map_err(unknown)
+}
+
+/// A template that no task could be given is refused before it is stored. Of a secret no word of it is
+/// said.
+fn check_template(class: FileClass, name: &str, data: &[u8]) -> Result<(), Failure> {
+    node_docker::template::file::check(data).map_err(|bad| {
+        Failure::Bad(format!(
+            "the {class} {name} is no template: {}; leave --template-driver out if tasks are to get \
+             it as it is",
+            bad.told(class)
+        ))
+    })
 }
 
 /// `GET /configs/{id or name}`.
@@ -179,7 +204,9 @@ async fn update(
         FileId::Secret(_) => false,
     };
     let other_name = !sent.name.is_empty() && sent.name != held.name;
-    if other_data || other_name || sent.templating.is_some() || sent.driver.is_some() {
+    let other_template =
+        sent.templating.is_some() && template_of(class, sent.templating.as_ref())? != held.template;
+    if other_data || other_name || other_template || sent.driver.is_some() {
         let how = match class {
             FileClass::Config => format!(
                 "to change the rest of the config {0}, create another one and give it to the \
@@ -265,7 +292,9 @@ fn object(row: &FileRow, data: Option<Vec<u8>>) -> Config {
             name: file.name.clone(),
             labels: file.labels.clone(),
             data: Data(data.unwrap_or_default()),
-            templating: None,
+            templating: file
+                .template
+                .map(|driver| Driver { name: driver.to_string(), options: BTreeMap::new() }),
             driver: None,
         },
     }

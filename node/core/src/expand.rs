@@ -38,6 +38,11 @@ pub fn task_name(service_name: &str, slot: Slot) -> String {
     }
 }
 
+/// `.Task.Name`: the name of a task with its id.
+pub fn task_run_name(names: &Names<'_>) -> String {
+    format!("{}.{}", task_name(names.service_name, names.slot), names.task)
+}
+
 /// Expands the placeholders of one text. What a placeholder stands for is not expanded again: a
 /// label may contain anything.
 pub fn expand(text: &str, names: &Names<'_>) -> Result<String, NoSuchPlaceholder> {
@@ -58,9 +63,7 @@ fn value(placeholder: Placeholder<'_>, names: &Names<'_>) -> String {
         Placeholder::NodeId => names.node.to_string(),
         Placeholder::NodeHostname => names.hostname.to_owned(),
         Placeholder::TaskId => names.task.to_string(),
-        Placeholder::TaskName => {
-            format!("{}.{}", task_name(names.service_name, names.slot), names.task)
-        }
+        Placeholder::TaskName => task_run_name(names),
         Placeholder::TaskSlot => match names.slot {
             Slot::Number(n) => n.to_string(),
             Slot::Node(id) => id.to_string(),

@@ -41,6 +41,7 @@ pub mod system;
 pub mod task;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod task_spec;
+pub mod template;
 pub mod time;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod volume;

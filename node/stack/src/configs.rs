@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use node_docker::config::{ConfigSpec, Data};
+use node_docker::config::{ConfigSpec, Data, Driver};
 
 use crate::context::{Declared, Files};
 use crate::fields::Fields;
@@ -22,6 +22,9 @@ pub const SECRETS: &str = "secrets";
 
 /// The key of configs.
 pub const CONFIGS: &str = "configs";
+
+/// The one template driver.
+const GOLANG: &str = "golang";
 
 /// How many digits of the digest are in a name.
 const DIGITS: usize = 8;
@@ -53,11 +56,9 @@ impl Reading<'_> {
             // One with a fault is there: who uses it has none.
             let found = self.one(fields, &entry.key);
             let (declared, data) = found.unwrap_or_default();
-            if let Some((data, own)) = data {
-                let mut spec = ConfigSpec { name: declared.name.clone(), ..ConfigSpec::default() };
-                spec.labels = own;
+            if let Some(mut spec) = data {
+                spec.name.clone_from(&declared.name);
                 spec.labels.insert(STACK_LABEL.to_owned(), self.stack.to_owned());
-                spec.data = Data(data);
                 made.push((entry.key.clone(), spec));
             }
             all.insert(entry.key, declared);
@@ -65,12 +66,8 @@ impl Reading<'_> {
         (all, made)
     }
 
-    #[expect(clippy::type_complexity, reason = "what is made of one: its data and labels")]
-    fn one(
-        &self,
-        mut fields: Fields<'_>,
-        key: &str,
-    ) -> Option<(Declared, Option<(Vec<u8>, BTreeMap<String, String>)>)> {
+    /// One, and what is made of it, still without its name and the stack's label.
+    fn one(&self, mut fields: Fields<'_>, key: &str) -> Option<(Declared, Option<ConfigSpec>)> {
         let name = fields.text("name");
         let external = Declared::external(&mut fields);
         let file = fields.text("file");
@@ -78,7 +75,11 @@ impl Reading<'_> {
         let content = if is_secret { None } else { fields.text("content") };
         let variable = fields.text("environment");
         let own = labels(&mut fields, "labels");
-        fields.refuse(&[("template_driver", "tasks get it as it is")]);
+        let driver = fields.text("template_driver");
+        if let Some(driver) = driver.as_ref().filter(|driver| driver.text != GOLANG) {
+            let what = format!("there is no template driver {}; there is {GOLANG}", driver.text);
+            self.log.refuse(&driver.place, what);
+        }
         if is_secret {
             fields.refuse(&[
                 ("content", "what is in a secret does not belong into this file: use `file`"),
@@ -91,6 +92,11 @@ impl Reading<'_> {
         let named =
             |name: String, is_external| Declared { name, is_external, ..Declared::default() };
         if let Some(old_name) = external {
+            if let Some(driver) = driver {
+                let what =
+                    "`template_driver` is that of its making: an external one was made before";
+                self.log.refuse(&driver.place, what);
+            }
             let name = name.map(|name| name.text).or(old_name).unwrap_or_else(|| key.to_owned());
             return Some((named(name, true), None));
         }
@@ -118,13 +124,20 @@ impl Reading<'_> {
             _ => return None,
         };
         let own_name = || {
-            let digest = blake3::hash(&data).to_hex();
+            // The same data as a template is another config.
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&data);
+            hasher.update(driver.as_ref().map_or("", |driver| &driver.text).as_bytes());
+            let digest = hasher.finalize().to_hex();
             match is_secret {
                 true => format!("{}_{key}", self.stack),
                 false => format!("{}_{key}-{}", self.stack, &digest[..DIGITS]),
             }
         };
         let name = name.map(|name| name.text).unwrap_or_else(own_name);
-        Some((named(name, false), Some((data, own))))
+        let templating = driver.map(|driver| Driver { name: driver.text, ..Driver::default() });
+        let spec =
+            ConfigSpec { labels: own, data: Data(data), templating, ..ConfigSpec::default() };
+        Some((named(name, false), Some(spec)))
     }
 }

@@ -158,7 +158,12 @@ fn configs_are_made_shown_and_removed_as_dockers_client_does() {
         (&[], "more", "more", "at most 1023999 bytes, and this is 1024000"),
         (&[], "empty", "empty", "data is empty"),
         (&[], ".app", "first", "[a-zA-Z0-9-_.] characters allowed"),
-        (&["--template-driver", "golang"], "new", "first", "template driver golang"),
+        (
+            &["--template-driver", "jinja"],
+            "new",
+            "first",
+            "no template driver jinja; there is golang",
+        ),
     ] {
         let said = refused(&create(flags, name, file));
         assert!(said.contains(words), "{name}: {said}");

@@ -11,11 +11,11 @@ use super::containers::{docker, edgectl};
 use super::{Fleet, busybox_image, has_docker};
 
 /// Nothing like it is anywhere else.
-const VALUE: &str = "hunter2-0dd5b4f1c8-never-readable";
+pub(super) const VALUE: &str = "hunter2-0dd5b4f1c8-never-readable";
 const OTHER: &str = "hunter3-77e1a9d2b0-never-readable";
 
 /// The ends of the hashes of the two values with SHA-256.
-fn sha256(value: &str) -> String {
+pub(super) fn sha256(value: &str) -> String {
     let output = std::process::Command::new("sh")
         .args(["-c", &format!("printf %s {value} | sha256sum")])
         .output()
@@ -27,11 +27,11 @@ fn sha256(value: &str) -> String {
 const SHOW: &str = "for f in /run/secrets/key /etc/app/two; do busybox stat -c '%n %u %g %a' $f; \
                     busybox sha256sum $f; done; exec sleep 1000";
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn can_run() -> bool {
+pub(super) fn can_run() -> bool {
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root {
         eprintln!("SKIPPED without root: containers");
@@ -40,7 +40,7 @@ fn can_run() -> bool {
 }
 
 /// Agents whose logs are kept, with the image on each, and a file for each value.
-fn prepared(net: u8, count: usize) -> (Fleet, tempfile::TempDir) {
+pub(super) fn prepared(net: u8, count: usize) -> (Fleet, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a folder");
     let log = dir.path().join("log").display().to_string();
     let script = format!("exec \"$@\" 2>> {log}");
@@ -63,13 +63,13 @@ fn prepared(net: u8, count: usize) -> (Fleet, tempfile::TempDir) {
     (fleet, dir)
 }
 
-fn secret(fleet: &Fleet, dir: &tempfile::TempDir, (name, file): (&str, &str)) -> String {
+pub(super) fn secret(fleet: &Fleet, dir: &tempfile::TempDir, (name, file): (&str, &str)) -> String {
     let path = dir.path().join(file).display().to_string();
     let id = docker(fleet, &["secret", "create", "--label", "app=shop", name, &path]);
     id.trim().to_owned()
 }
 
-fn refused(output: &Output) -> String {
+pub(super) fn refused(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
     text(&output.stderr)
 }
@@ -93,7 +93,7 @@ fn holders(fleet: &Fleet, number: usize) -> Vec<String> {
 }
 
 /// Which of these are in a file, or in any file below a folder.
-fn found_in(path: &Path, needles: &[Vec<u8>]) -> Vec<String> {
+pub(super) fn found_in(path: &Path, needles: &[Vec<u8>]) -> Vec<String> {
     let Ok(kind) = fs::symlink_metadata(path) else { return Vec::new() };
     if kind.is_dir() {
         let inner = fs::read_dir(path).into_iter().flatten().flatten();
@@ -106,7 +106,7 @@ fn found_in(path: &Path, needles: &[Vec<u8>]) -> Vec<String> {
 }
 
 /// A value as it is, in base64 at each offset, and in hex.
-fn forms(value: &str) -> Vec<Vec<u8>> {
+pub(super) fn forms(value: &str) -> Vec<Vec<u8>> {
     let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
     let shell = |line: &str| {
         let output = std::process::Command::new("sh").args(["-c", line]).output();

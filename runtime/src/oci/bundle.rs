@@ -22,6 +22,7 @@ mod ulimits;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use crdt_state::ConfigId;
 use crdt_state::spec::{Container, NetworkMode, Template};
 use crdt_state::task::TaskStart;
 use oci_spec::image::ImageConfiguration;
@@ -83,6 +84,8 @@ pub struct BundleInput<'a> {
     pub init: Option<&'a Path>,
     /// The network namespace that it joins, if it has networks of the fleet.
     pub network: Option<&'a Path>,
+    /// Those of its configs that are in memory.
+    pub filled: &'a [ConfigId],
     /// What is known of the machine.
     pub machine: &'a HostFeatures,
 }

@@ -21,6 +21,7 @@ use super::backend::{self, Bundle, Stdio};
 use super::bundle::{BundleInput, HostFeatures, bundle, is_bind};
 use super::{ContainerOrder, OciRuntime, backend_of, console, devices, explain, init, rootfs};
 use crate::cgroup::{Cgroup, CgroupScope, Limits, entry};
+use crate::fleet_files;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 use crate::secret_files;
@@ -83,7 +84,8 @@ fn attempt(
     rootfs::isolate()?;
     let mut backend = backend_of(&container.runtime);
     let mut warnings: Vec<String> = build(order, container)?.into_iter().collect();
-    secret_files::mount_files(&order.start.template.extension.secrets, io.secrets)?;
+    let in_memory = fleet_files::in_memory(&order.start.template.extension, &container.filled);
+    secret_files::mount_files(&in_memory, io.secrets)?;
     let (spec, missing) = specify(order, container, &dir)?;
     warnings.extend(missing);
     own_streams(&spec, io)?;
@@ -172,6 +174,7 @@ fn specify(
         hostname: &container.hostname,
         init: init.as_deref(),
         network: container.network.as_deref(),
+        filled: &container.filled,
         machine: &HostFeatures::detect(),
     })?;
     let mut spec = made.spec;

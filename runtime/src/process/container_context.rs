@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crdt_state::task::TaskStart;
 
 use super::prepare::{Prepare, Prepared};
-use crate::fleet_files::{FileData, ReadFiles};
+use crate::fleet_files::{ReadFiles, RunFiles};
 use crate::image::{Image, ImageError, Images, PullImage, Reference, Rootfs};
 use crate::oci::{ContainerOrder, OciRuntime};
 use crate::refusal::StartError;
@@ -89,15 +89,15 @@ impl ContainerContext {
     }
 
     /// The data of the run's configs and secrets.
-    async fn files(&self, start: &TaskStart) -> Result<FileData, StartError> {
-        let mut files = start.template.extension.files();
-        let ids: Vec<_> = start.template.extension.files().map(|file| file.file).collect();
-        let data = match &self.files {
-            Some(files) if !ids.is_empty() => files.read(ids).await,
-            _ => FileData::new(),
+    async fn files(&self, start: &TaskStart) -> Result<RunFiles, StartError> {
+        let mut files = start.template.extension.files().peekable();
+        let read = match &self.files {
+            Some(reader) if files.peek().is_some() => reader.read(start).await,
+            _ => Ok(RunFiles::default()),
         };
-        match files.find(|file| !data.contains_key(&file.file)) {
-            None => Ok(data),
+        let read = read.map_err(|reason| StartError::Told { permanent: true, reason })?;
+        match files.find(|file| !read.data.contains_key(&file.file)) {
+            None => Ok(read),
             Some(file) => Err(StartError::Told {
                 permanent: false,
                 reason: format!(
@@ -149,7 +149,8 @@ impl Prepare for ContainerContext {
                 runtime: self.runtime.clone(),
                 hostname: template.hostname.clone().unwrap_or_else(own),
                 network,
-                files: fleet_files,
+                filled: fleet_files.filled,
+                files: fleet_files.data,
             })
         })
     }

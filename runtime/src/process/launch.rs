@@ -22,6 +22,7 @@ use tokio::net::unix::pipe;
 use super::prepare::Prepare;
 use super::{DriverContext, config_files};
 use crate::files;
+use crate::fleet_files;
 use crate::oci::ContainerOrder;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
@@ -66,9 +67,11 @@ pub fn launch(
     let ends_at_ms = context.ends.borrow_mut().remove(&start.run);
     let data = container.as_mut().map(|container| std::mem::take(&mut container.files));
     let (data, extension) = (data.unwrap_or_default(), &start.template.extension);
+    let filled = container.as_ref().map(|container| container.filled.clone()).unwrap_or_default();
     let order = Order { start: start.clone(), cgroup, container, making_ms_max, ends_at_ms };
-    let written = config_files::write(&dir, &extension.configs, &data);
-    let secrets = written.and_then(|()| secret_files::pack(&extension.secrets, &data));
+    let written = config_files::write(&dir, &extension.configs, &filled, &data);
+    let in_memory = fleet_files::in_memory(extension, &filled);
+    let secrets = written.and_then(|()| secret_files::pack(&in_memory, &data));
     let prepared = secrets.and_then(|secrets| prepare(&order, &dir, secrets)).map_err(broken);
     let launched = prepared.and_then(|prepared| spawn(context, &dir, prepared));
     launched.inspect_err(|_| drop(fs::remove_dir_all(&dir)))

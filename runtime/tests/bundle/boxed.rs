@@ -133,6 +133,7 @@ impl Boxed {
             hostname: "box-1",
             init: None,
             network: None,
+            filled: &[],
             machine: &HostFeatures::detect(),
         });
         let spec = made.expect("it is well formed").spec;

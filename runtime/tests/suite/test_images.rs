@@ -78,6 +78,7 @@ impl TestImages {
             runtime: self.runtime.clone(),
             hostname: "till-3".to_owned(),
             network: None,
+            filled: Vec::new(),
             files: BTreeMap::new(),
         }));
     }

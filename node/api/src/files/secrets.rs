@@ -4,6 +4,7 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use crdt_state::file::TemplateDriver;
 use crdt_state::secret::Plaintext;
 use crdt_state::{FileClass, FileId, NodeId, SecretId};
 use node_core::edit::file::{self, SecretRequest};
@@ -11,7 +12,9 @@ use node_core::{Edit, Edited, FileRow};
 use node_docker::config::{ConfigCreated, ConfigSpec, Data, Holder, Secret, SecretRotated};
 use serde::Deserialize;
 
-use super::{FILTERS, ListQuery, created, fits, object, refuse_drivers};
+use super::{
+    FILTERS, ListQuery, check_template, created, fits, object, refuse_driver, template_of,
+};
 use crate::change::Change;
 use crate::failure::Failure;
 use crate::filters::Filters;
@@ -35,16 +38,28 @@ pub(super) async fn create(
     change: Change,
     body: Sent,
 ) -> Result<(StatusCode, Json<ConfigCreated>), Failure> {
-    let request = seal(&api, node_docker::read(&body?)?).await?;
+    let request = seal(&api, node_docker::read(&body?)?, None).await?;
     created(change.edit(&api, Edit::CreateSecret(Box::new(request))).await?)
 }
 
-/// Seals what was sent; from here on nobody has it in the clear.
-async fn seal(api: &Api, sent: ConfigSpec) -> Result<SecretRequest, Failure> {
+/// Seals what was sent; from here on nobody has it in the clear. `held`: what fills in the secret whose
+/// place it takes, and goes on to unless something else is sent; an empty name: nothing.
+async fn seal(
+    api: &Api,
+    sent: ConfigSpec,
+    held: Option<TemplateDriver>,
+) -> Result<SecretRequest, Failure> {
     let ConfigSpec { name, labels, data: Data(data), templating, driver } = sent;
     let data = Plaintext(data);
-    refuse_drivers(FileClass::Secret, templating.as_ref(), driver.as_ref())?;
+    refuse_driver(FileClass::Secret, driver.as_ref())?;
+    let template = match &templating {
+        None => held,
+        sent => template_of(FileClass::Secret, sent.as_ref())?,
+    };
     file::check(FileClass::Secret, &name, data.0.len())?;
+    if template.is_some() {
+        check_template(FileClass::Secret, &name, &data.0)?;
+    }
     let me = api.read(|node, _| node.public_key()).await?;
     let me = me.ok_or_else(|| {
         Failure::Unavailable("this node does not know itself yet; try again soon".to_owned())
@@ -53,7 +68,7 @@ async fn seal(api: &Api, sent: ConfigSpec) -> Result<SecretRequest, Failure> {
     let (sealed, keys) = sealed.await.expect("sealing does not panic").map_err(|error| {
         Failure::Unavailable(format!("the system gives no random bytes ({error}); try again"))
     })?;
-    Ok(SecretRequest { name, labels, sealed, keys })
+    Ok(SecretRequest { name, labels, sealed, keys, template })
 }
 
 /// `GET /secrets/{id or name}`: everything but what is in it.
@@ -129,12 +144,14 @@ pub(super) async fn rotate(
             None if matches!(change, Change::FromFile(_)) => Held::Same,
             held => held.ok_or_else(|| unreadable(row))?,
         };
-        if held == Held::Same {
+        let template = template_of(FileClass::Secret, sent.templating.as_ref())?;
+        let is_same = sent.templating.is_none() || template == row.file.template;
+        if held == Held::Same && is_same {
             return Ok(Json(SecretRotated { id: id.to_string(), services: Vec::new() }));
         }
     }
     let sent = ConfigSpec { name: row.file.name.clone(), ..sent };
-    let request = Box::new(seal(&api, sent).await?);
+    let request = Box::new(seal(&api, sent, row.file.template).await?);
     let services = secret_object(row, &snapshot).services;
     match change.edit(&api, Edit::RotateSecret { id, request }).await? {
         Edited::Secret(id) => Ok(Json(SecretRotated { id: id.to_string(), services })),

@@ -20,8 +20,8 @@ pub struct CreateArgs {
     /// Label of the config
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = value::label)]
     label: Vec<Pair>,
-    /// Not supported yet: tasks get a config as it is
-    #[arg(long, value_name = "DRIVER", hide = true)]
+    /// Fill it in for each task: golang, for Go's templates
+    #[arg(long, value_name = "DRIVER")]
     template_driver: Option<String>,
     /// Its name
     #[arg(value_name = "CONFIG")]

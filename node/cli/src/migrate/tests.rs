@@ -253,7 +253,9 @@ fn configs_that_would_have_one_key_keep_their_whole_names() {
     let data: Vec<_> = made.iter().map(|config| config.data.0.as_slice()).collect();
     assert_eq!(data, [&b"server { listen 80; root $document_root; }\n"[..], b"other"]);
     let text = report::text_of(&swarm, &written);
-    assert!(text.contains("`configs.site.template_driver` is not in the file: "), "{text}");
+    assert!(!text.contains("template_driver"), "{text}");
+    let driver = made[1].templating.as_ref().map(|driver| driver.name.as_str());
+    assert_eq!((made[0].templating.as_ref(), driver), (None, Some("golang")));
     assert!(!text.contains("secrets come later"), "{text}");
     assert!(!written[0].fitted.stack.external_secrets.is_empty(), "they are made before");
 }

@@ -1,14 +1,13 @@
 //! `--format` with a Go template. It is checked as a whole before anything is rendered: its blocks,
 //! and the functions that it names, also where there are no rows to render.
 
-mod blocks;
-mod calls;
 mod functions;
-mod printf;
 
 use gotmpl::{MissingKey, TemplateError, ToSerdeValue};
+use node_docker::template::{blocks, calls};
 use serde::Serialize;
 
+use super::nearest;
 use crate::failure::Failure;
 
 /// A parsed template.
@@ -29,8 +28,8 @@ impl Template {
 
     fn parse(text: &str, missing: MissingKey) -> Result<Template, Failure> {
         let source = unescape(text);
-        blocks::check(&source).map_err(|why| bad_template(text, why))?;
-        calls::check(&source).map_err(|why| bad_template(text, why))?;
+        blocks::check(&source).map_err(|why| bad_template(text, why.to_string()))?;
+        check_calls(&source).map_err(|why| bad_template(text, why))?;
         let named = gotmpl::Template::new("format").missing_key(missing);
         let parsed = functions::OWN
             .iter()
@@ -55,6 +54,18 @@ impl Template {
             })?;
         Ok(value)
     }
+}
+
+/// Says in a sentence which function there is not.
+fn check_calls(source: &str) -> Result<(), String> {
+    let known = functions::names();
+    let Some(unknown) = calls::unknown_function(source, &known) else { return Ok(()) };
+    let near = nearest(&unknown.name, known.iter().copied());
+    let ends = near.map_or_else(
+        || format!("there are {}", known.join(", ")),
+        |near| format!("did you mean {near}?"),
+    );
+    Err(format!("there is no function {}; {ends}", unknown.name))
 }
 
 fn bad_template(text: &str, why: String) -> Failure {
@@ -125,6 +136,17 @@ mod tests {
         ] {
             assert_eq!(render(template, &value), expected, "{template}");
         }
+    }
+
+    #[test]
+    fn a_function_that_there_is_not_is_named_with_the_nearest() {
+        for name in functions::names() {
+            assert_eq!(check_calls(&format!("{{{{{name} .A .B}}}}")), Ok(()), "{name}");
+        }
+        let said = "there is no function uper; did you mean upper?";
+        assert_eq!(check_calls("{{if .A}}{{else}}{{uper .B}}{{end}}"), Err(said.to_owned()));
+        let said = check_calls("{{frobnicate .A}}").expect_err("no function");
+        assert!(said.contains("there are and, call, eq,") && said.contains("urlquery"), "{said}");
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub struct CreateArgs {
     /// Label of the secret
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = value::label)]
     label: Vec<Pair>,
-    /// Not supported yet: tasks get a secret as it is
-    #[arg(long, value_name = "DRIVER", hide = true)]
+    /// Fill it in for each task: golang, for Go's templates
+    #[arg(long, value_name = "DRIVER")]
     template_driver: Option<String>,
     /// Its name
     #[arg(value_name = "SECRET")]

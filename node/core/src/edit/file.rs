@@ -1,6 +1,6 @@
 //! Configs and secrets as an operator asks for them, and what is refused.
 
-use crdt_state::file::{AnyUse, CONFIG_BYTES_MAX, FileClass, SECRET_BYTES_MAX};
+use crdt_state::file::{AnyUse, CONFIG_BYTES_MAX, FileClass, SECRET_BYTES_MAX, TemplateDriver};
 use crdt_state::limits::FILE_NAME_CHARS_MAX;
 use crdt_state::secret::{Batch, TAG_BYTES};
 use crdt_state::spec::{Labels, Runtime, Template};
@@ -16,6 +16,9 @@ pub struct ConfigRequest {
     pub labels: Labels,
     /// The content of the file, 1 to [`CONFIG_BYTES_MAX`] bytes.
     pub data: Vec<u8>,
+    /// What fills it in for each task; `None`: tasks get it as it is. Its data was checked as such.
+    #[serde(default)]
+    pub template: Option<TemplateDriver>,
 }
 
 /// A secret as an operator asks for it, sealed before it gets here.
@@ -29,6 +32,9 @@ pub struct SecretRequest {
     pub sealed: Vec<u8>,
     /// The key to it, wrapped for the node that is asked.
     pub keys: Batch,
+    /// As of a config.
+    #[serde(default)]
+    pub template: Option<TemplateDriver>,
 }
 
 /// The keys of a secret that the agent wrapped, for [`crate::Input::KeysWrapped`].

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use crdt_state::file::{FileClass, FileId, FilePart, FileSpec, PART_BYTES};
+use crdt_state::file::{
+    FileClass, FileId, FilePart, FileSpec, PART_BYTES, TemplateDriver, TemplateFile,
+};
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Labels, Life, Template};
 use crdt_state::{ConfigId, Kind, RecordKey};
@@ -17,13 +19,23 @@ use crate::catalog::named_by;
 use crate::edit::file::{BadFile, ConfigRequest};
 use crate::edit::{Edited, Refusal, check_size};
 
+/// A file that is written.
+pub(super) struct NewFile<'a> {
+    pub(super) name: &'a str,
+    pub(super) labels: &'a Labels,
+    /// As it is stored: of a secret sealed.
+    pub(super) data: &'a [u8],
+    pub(super) template: Option<TemplateDriver>,
+}
+
 impl Editor<'_> {
     pub(super) fn create_config(&mut self, request: &ConfigRequest) -> Result<Edited, Refusal> {
         request.check()?;
         self.check_new(FileClass::Config, &request.name, &request.labels)?;
         let key = |id| RecordKey::config(ConfigId(id));
         let id = ConfigId(self.new_id("edgectl config id 1", &request.name, key));
-        self.write_file(id.into(), &request.name, &request.labels, &request.data);
+        let ConfigRequest { name, labels, data, template } = request;
+        self.write_file(id.into(), &NewFile { name, labels, data, template: *template });
         self.empty_removed();
         Ok(Edited::Config(id))
     }
@@ -43,7 +55,8 @@ impl Editor<'_> {
     }
 
     /// Writes a new file.
-    pub(super) fn write_file(&mut self, id: FileId, name: &str, labels: &Labels, data: &[u8]) {
+    pub(super) fn write_file(&mut self, id: FileId, file: &NewFile<'_>) {
+        let NewFile { name, labels, data, template } = *file;
         // The parts come first: who has the record can soon read the data.
         for (number, data) in (0..).zip(data.chunks(PART_BYTES)) {
             self.write_part(id, number, data.to_vec());
@@ -52,7 +65,14 @@ impl Editor<'_> {
         let created = self.replica.next_stamp();
         let life = Life::Present { name: name.to_owned(), created };
         self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
-        self.replica.edit(key, Facet::FILE, &FileSpec::of(data), self.wall_ms);
+        let spec = FileSpec::of(data);
+        match template {
+            None => self.replica.edit(key, Facet::FILE, &spec, self.wall_ms),
+            Some(driver) => {
+                let file = TemplateFile { spec, driver };
+                self.replica.edit(key, Facet::TEMPLATE_FILE, &file, self.wall_ms)
+            }
+        };
         if !labels.is_empty() {
             self.replica.edit_labels(key, labels, self.wall_ms);
         }

@@ -6,7 +6,7 @@ use crdt_state::service::Service;
 use crdt_state::{FileClass, FileId, RecordKey, SecretId, read};
 
 use super::Editor;
-use super::files::missing;
+use super::files::{NewFile, missing};
 use crate::edit::file::{SecretRequest, WrappedKeys};
 use crate::edit::{Edited, Refusal, ServiceSpec, check_size};
 
@@ -52,7 +52,9 @@ impl Editor<'_> {
     fn write_secret(&mut self, request: &SecretRequest) -> SecretId {
         let key = |id| RecordKey::secret(SecretId(id));
         let id = SecretId(self.new_id("edgectl secret id 1", &request.name, key));
-        self.write_file(id.into(), &request.name, &request.labels, &request.sealed);
+        let SecretRequest { name, labels, sealed, template, .. } = request;
+        let file = NewFile { name, labels, data: sealed, template: *template };
+        self.write_file(id.into(), &file);
         let data = *blake3::hash(&request.sealed).as_bytes();
         let wrapped = WrappedKeys { secret: id, data, keys: request.keys.clone() };
         add_keys(self.replica, wrapped, self.wall_ms);

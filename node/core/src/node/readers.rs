@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crdt_state::node::NodeDescription;
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Life};
@@ -57,6 +58,11 @@ impl Node {
     /// One living service.
     pub fn service(&self, id: ServiceId) -> Option<&Service> {
         self.planner.catalog().service(id)
+    }
+
+    /// What a node says of itself, if that is here.
+    pub fn description(&self, id: NodeId) -> Option<&NodeDescription> {
+        self.planner.catalog().nodes.get(&id)?.description.as_ref()
     }
 
     /// The host name of a node; empty if the node has not reported it.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crdt_state::file::TemplateDriver;
 use crdt_state::read::{self, FleetFile};
 use crdt_state::secret::KeyFor;
 use crdt_state::{FileClass, FileId, NodeId, RecordKey, SecretId, ServiceId};
@@ -42,6 +43,8 @@ pub struct SealedSecret {
     pub sealed: Vec<u8>,
     /// What the data is.
     pub spec: crdt_state::file::FileSpec,
+    /// What fills it in for each task.
+    pub template: Option<TemplateDriver>,
     /// The keys that were wrapped for this node: one of them opens it.
     pub keys: Vec<KeyFor>,
 }
@@ -82,7 +85,13 @@ impl Node {
         let spec = read::file_spec(self.replica(), FileId::Secret(id))?;
         let sealed = self.file_data(FileId::Secret(id))?;
         let keys = read::keys_for(self.replica(), id, self.replica().me());
-        Some(SealedSecret { sealed, spec, keys })
+        let template = read::file_template(self.replica(), FileId::Secret(id));
+        Some(SealedSecret { sealed, spec, template, keys })
+    }
+
+    /// What fills a file in for each task, also one that was removed.
+    pub fn file_template(&self, id: FileId) -> Option<TemplateDriver> {
+        read::file_template(self.replica(), id)
     }
 
     /// What two sides of a partition did to configs and secrets: one that was removed under a

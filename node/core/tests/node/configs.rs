@@ -1,6 +1,6 @@
 //! Configs: who may create, use and remove them, and what a task waits for.
 
-use crdt_state::file::{ConfigFile, FileClass, FilePart, PART_BYTES};
+use crdt_state::file::{ConfigFile, FileClass, FilePart, FileSpec, PART_BYTES, TemplateDriver};
 use crdt_state::spec::{Facet, Labels, Runtime};
 use crdt_state::task::{AdoptedRun, RunEvent};
 use crdt_state::{ConfigId, RecordKey};
@@ -11,7 +11,8 @@ use crate::host::{Host, spec};
 use crate::pair::Pair;
 
 fn create(host: &mut Host, name: &str, data: Vec<u8>) -> Result<Edited, Refusal> {
-    let request = ConfigRequest { name: name.to_owned(), data, labels: Labels::new() };
+    let request =
+        ConfigRequest { name: name.to_owned(), data, labels: Labels::new(), template: None };
     host.edit(Edit::CreateConfig(Box::new(request)))
 }
 
@@ -242,4 +243,27 @@ fn a_task_goes_on_until_the_config_of_the_new_template_is_here() {
     let mut pair = Pair::of([first, second]);
     pair.wait(20_000);
     assert!(!pair.hosts[0].stopped.is_empty(), "the rollout goes on");
+}
+
+/// An agent that knows no templates must find no data, and start no task with it.
+#[test]
+fn a_template_is_stored_under_a_facet_of_its_own() {
+    let mut host = Host::new();
+    let made = |host: &mut Host, name: &str, template| {
+        let data = b"{{.Task.Slot}}".to_vec();
+        let request = ConfigRequest { name: name.to_owned(), data, template, ..Default::default() };
+        match host.edit(Edit::CreateConfig(Box::new(request))) {
+            Ok(Edited::Config(id)) => id,
+            other => panic!("{other:?}"),
+        }
+    };
+    let plain = made(&mut host, "plain", None);
+    let filled = made(&mut host, "filled", Some(TemplateDriver::Golang));
+    for (id, template) in [(plain, None), (filled, Some(TemplateDriver::Golang))] {
+        let key = RecordKey::config(id);
+        let spec = host.node.replica().facet::<FileSpec>(&key, Facet::FILE);
+        assert_eq!(spec.is_some(), template.is_none());
+        assert_eq!(host.node.file_template(id.into()), template);
+        assert_eq!(host.node.file_data(id.into()).as_deref(), Some(&b"{{.Task.Slot}}"[..]));
+    }
 }

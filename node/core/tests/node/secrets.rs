@@ -22,7 +22,7 @@ fn wrapped(nodes: &[PublicKey]) -> Batch {
 fn request(host: &Host, name: &str, sealed: &[u8]) -> SecretRequest {
     let me = host.node.public_key().expect("it described itself");
     let (name, labels) = (name.to_owned(), Labels::new());
-    SecretRequest { name, labels, sealed: sealed.to_vec(), keys: wrapped(&[me]) }
+    SecretRequest { name, labels, sealed: sealed.to_vec(), keys: wrapped(&[me]), template: None }
 }
 
 fn create(host: &mut Host, name: &str) -> Result<Edited, Refusal> {

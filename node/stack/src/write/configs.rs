@@ -31,11 +31,14 @@ pub fn write(kind: &str, references: &[ConfigReference], stack: &str, keys: &mut
 /// The key `configs` at the top. What a config holds is in the file, where it is text.
 pub fn declared(stack: &Stack) -> Keys {
     let mut all = Keys::default();
-    for ConfigSpec { name, labels, data, .. } in &stack.configs {
+    for ConfigSpec { name, labels, data, templating, .. } in &stack.configs {
         let mut one = Keys::default();
         one.text("name", name);
         one.text("content", String::from_utf8_lossy(&data.0));
         one.pairs("labels", &without_own(labels, &stack.name));
+        if let Some(driver) = templating {
+            one.filled("template_driver", &driver.name);
+        }
         all.map(key(&stack.name, name), one);
     }
     for name in &stack.external_configs {

@@ -13,7 +13,7 @@ use oci_spec::runtime::{Mount, MountBuilder};
 
 use super::files::RunFile;
 use super::{BundleError, BundleInput};
-use crate::{run_dir, tree};
+use crate::{fleet_files, run_dir, tree};
 
 /// Where the node's own first process is mounted.
 pub const INIT: &str = "/sbin/docker-init";
@@ -62,10 +62,11 @@ pub fn mounts(
 fn fleet_files(input: &BundleInput<'_>) -> Result<Vec<Mount>, BundleError> {
     let (dir, extension) = (input.run_dir, &input.template().extension);
     let configs = extension.configs.iter().enumerate();
+    let configs = configs.filter(|(_, file)| !input.filled.contains(&file.id));
     let configs = configs.map(|(at, file)| (run_dir::config(dir, at), file.path()));
-    let secrets = extension.secrets.iter().enumerate();
-    let secrets = secrets.map(|(at, file)| (run_dir::secret(dir, at), file.path()));
-    let mounts = configs.chain(secrets).map(|(source, path)| {
+    let in_memory = fleet_files::in_memory(extension, input.filled).into_iter().enumerate();
+    let in_memory = in_memory.map(|(at, file)| (run_dir::in_memory(dir, at), file.path()));
+    let mounts = configs.chain(in_memory).map(|(source, path)| {
         let place = target(&path)?;
         let options = ["bind", "ro", "rprivate"];
         Ok(mount("bind", &source, &place.to_string_lossy(), &options))

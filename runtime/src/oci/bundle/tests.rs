@@ -80,6 +80,7 @@ impl Made {
             hostname: "web-1",
             init: None,
             network: None,
+            filled: &[],
             machine: &self.machine,
         })
     }

@@ -1,8 +1,8 @@
 //! The functions of templates: Docker's own, and the names of those that Go has.
 
 use gotmpl::{TemplateError, Value};
-
-use super::printf::printf;
+use node_docker::template::calls;
+use node_docker::template::printf::printf;
 
 type Function = fn(&[Value]) -> Result<Value, TemplateError>;
 
@@ -19,16 +19,12 @@ pub const OWN: &[(&str, Function)] = &[
     ("printf", printf),
 ];
 
-/// What Go has, and the engine with it.
-const GO: &[&str] = &[
-    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or",
-    "print", "println", "slice", "urlquery",
-];
-
 /// All names, in the order of the alphabet.
 pub fn names() -> Vec<&'static str> {
-    let mut names: Vec<_> = OWN.iter().map(|(name, _)| *name).chain(GO.iter().copied()).collect();
+    let mut names: Vec<_> =
+        OWN.iter().map(|(name, _)| *name).chain(calls::GO.iter().copied()).collect();
     names.sort_unstable();
+    names.dedup();
     names
 }
 

@@ -28,13 +28,15 @@ impl Deploy<'_> {
         }
         for config in &stack.configs {
             match find(&config.name) {
-                Some(held) if held.spec.data == config.data => {}
+                Some(held)
+                    if held.spec.data == config.data
+                        && held.spec.templating == config.templating => {}
                 Some(_) => {
                     return Err(Failure::new(format!(
                         "the config {} holds something else than the file says",
                         config.name
                     ))
-                    .why("what a config holds never changes")
+                    .why("what a config holds never changes, nor whether it is a template")
                     .hint("another `name`, or none: then it is named after what it holds"));
                 }
                 None if self.args.dry_run.is_some() => {
@@ -73,7 +75,10 @@ impl Deploy<'_> {
                 Some(held) => {
                     let id = &held.secret.id;
                     let path = format!("/edge/secrets/{}/rotate?changed=true", escape(id));
-                    let rotated: SecretRotated = client.post(&path, secret).await?;
+                    // An empty name: the file says that it is none.
+                    let mut sent = secret.clone();
+                    sent.templating.get_or_insert_default();
+                    let rotated: SecretRotated = client.post(&path, &sent).await?;
                     if rotated.id != *id {
                         say(format!("Rotating secret {}", secret.name));
                     }

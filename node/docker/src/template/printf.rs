@@ -10,6 +10,10 @@ use std::str::Chars;
 use gotmpl::{TemplateError, Value};
 
 /// `printf FORMAT VALUE...`
+///
+/// # Errors
+///
+/// Those of the engine: there is no format.
 pub fn printf(args: &[Value]) -> Result<Value, TemplateError> {
     let written_out = match args.split_first() {
         Some((Value::String(format), values)) if values.iter().any(is_composite) => {
@@ -17,14 +21,14 @@ pub fn printf(args: &[Value]) -> Result<Value, TemplateError> {
         }
         _ => None,
     };
-    plain(written_out.as_deref().unwrap_or(args))
+    engine("printf", written_out.as_deref().unwrap_or(args))
 }
 
-/// The engine's own `printf`, which it gives to templates only.
-fn plain(args: &[Value]) -> Result<Value, TemplateError> {
+/// A function of the engine's own, which it gives to templates only.
+pub(super) fn engine(name: &str, args: &[Value]) -> Result<Value, TemplateError> {
     let operands: String = (0..args.len()).map(|index| format!(" (index . {index})")).collect();
-    let text = gotmpl::Template::new("printf")
-        .parse(&format!("{{{{printf{operands}}}}}"))?
+    let text = gotmpl::Template::new(name)
+        .parse(&format!("{{{{{name}{operands}}}}}"))?
         .execute_to_string(&Value::List(args.into()))?;
     Ok(Value::String(text.into()))
 }

@@ -4,6 +4,29 @@
 //! The parser of templates lets both mistakes pass and forgets what stands behind them: a script
 //! would get a shorter answer, and exit code 0. What is no action at all is left to the parser.
 
+use std::fmt;
+
+/// How deep blocks, and brackets within an action, may stand within each other. The parser calls
+/// itself for each one, and a stack has an end.
+const DEPTH_MAX: usize = 50;
+
+/// What is wrong with the blocks of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unbalanced {
+    /// The line, from 1.
+    pub line: usize,
+    /// What, with its place.
+    said: String,
+}
+
+impl fmt::Display for Unbalanced {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.said)
+    }
+}
+
+impl std::error::Error for Unbalanced {}
+
 /// A block that was opened and is not closed yet.
 struct Open<'a> {
     word: &'a str,
@@ -24,8 +47,14 @@ enum Part {
 #[derive(Clone, Copy)]
 struct Place(usize, usize);
 
-impl std::fmt::Display for Place {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Place {
+    fn unbalanced(self, said: String) -> Unbalanced {
+        Unbalanced { line: self.0, said }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place(1, column) => write!(out, "character {column}"),
             Place(line, column) => write!(out, "line {line}, character {column}"),
@@ -34,7 +63,11 @@ impl std::fmt::Display for Place {
 }
 
 /// Says in a sentence what stands where it belongs to no block, or which block is never closed.
-pub fn check(text: &str) -> Result<(), String> {
+///
+/// # Errors
+///
+/// The first fault, or blocks or brackets that stand too deep within each other.
+pub fn check(text: &str) -> Result<(), Unbalanced> {
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut at = 0;
     while let Some(next) = text[at..].find("{{") {
@@ -42,27 +75,46 @@ pub fn check(text: &str) -> Result<(), String> {
         let Some((body, end)) = action(text, start + 2) else {
             return Ok(());
         };
-        step(&mut open, body, place(text, start))?;
+        let here = place(text, start);
+        step(&mut open, body, here)?;
+        if open.len() > DEPTH_MAX || brackets(body) > DEPTH_MAX {
+            return Err(here.unbalanced(format!(
+                "more than {DEPTH_MAX} blocks or brackets stand within each other at {here}"
+            )));
+        }
         at = end;
     }
     match open.last() {
-        Some(open) => Err(format!(
+        Some(open) => Err(open.place.unbalanced(format!(
             "{{{{{}}}}} at {} is never closed: {{{{end}}}} is missing",
             open.word, open.place
-        )),
+        ))),
         None => Ok(()),
     }
 }
 
+/// How deep the brackets of an action stand within each other. Those in its strings count too.
+fn brackets(body: &str) -> usize {
+    let depths = body.chars().scan(0_usize, |depth, char| {
+        match char {
+            '(' => *depth += 1,
+            ')' => *depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        Some(*depth)
+    });
+    depths.max().unwrap_or(0)
+}
+
 /// What an action does to the blocks that are open.
-fn step<'a>(open: &mut Vec<Open<'a>>, body: &'a str, place: Place) -> Result<(), String> {
+fn step<'a>(open: &mut Vec<Open<'a>>, body: &'a str, place: Place) -> Result<(), Unbalanced> {
     let mut words = body.split(|c: char| !c.is_alphanumeric() && c != '_');
     let word = words.next().unwrap_or_default();
     match word {
-        "define" if !open.is_empty() => Err(format!(
+        "define" if !open.is_empty() => Err(place.unbalanced(format!(
             "{{{{define}}}} at {place} stands inside {{{{{}}}}}",
             open.last().map_or("", |open| open.word)
-        )),
+        ))),
         "if" | "range" | "with" | "define" | "block" => {
             open.push(Open { word, place, part: Part::First });
             Ok(())
@@ -70,15 +122,15 @@ fn step<'a>(open: &mut Vec<Open<'a>>, body: &'a str, place: Place) -> Result<(),
         "else" => {
             let has_else = |open: &&mut Open<'_>| !matches!(open.word, "define" | "block");
             let Some(block) = open.last_mut().filter(has_else) else {
-                return Err(format!(
+                return Err(place.unbalanced(format!(
                     "{{{{else}}}} at {place} belongs to no {{{{if}}}}, {{{{range}}}} or {{{{with}}}}"
-                ));
+                )));
             };
             if block.part == Part::Else {
-                return Err(format!(
+                return Err(place.unbalanced(format!(
                     "{{{{else}}}} at {place} is the second of {{{{{}}}}}",
                     block.word
-                ));
+                )));
             }
             let condition = words.find(|word| !word.is_empty());
             if !matches!(condition, Some("if" | "with")) {
@@ -88,13 +140,16 @@ fn step<'a>(open: &mut Vec<Open<'a>>, body: &'a str, place: Place) -> Result<(),
         }
         "end" => match open.pop() {
             Some(_) => Ok(()),
-            None => Err(format!("{{{{end}}}} at {place} closes nothing")),
+            None => Err(place.unbalanced(format!("{{{{end}}}} at {place} closes nothing"))),
         },
         "break" | "continue" => {
             let mut around = open.iter();
             match around.any(|open| open.word == "range" && open.part == Part::First) {
                 true => Ok(()),
-                false => Err(format!("{{{{{word}}}}} at {place} is in no {{{{range}}}}")),
+                false => {
+                    let said = format!("{{{{{word}}}}} at {place} is in no {{{{range}}}}");
+                    Err(place.unbalanced(said))
+                }
             }
         }
         _ => Ok(()),
@@ -153,6 +208,22 @@ fn place(text: &str, offset: usize) -> Place {
 mod tests {
     use super::*;
 
+    fn said(text: &str) -> String {
+        check(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn what_stands_too_deep_for_a_stack_is_refused() {
+        for (open, close) in [("{{if .A}}", "{{end}}"), ("{{range .A}}", "{{end}}")] {
+            let nested = |depth| format!("{}{}", open.repeat(depth), close.repeat(depth));
+            assert_eq!(check(&nested(DEPTH_MAX)), Ok(()));
+            assert!(said(&nested(100_000)).starts_with("more than 50 blocks"));
+        }
+        let nested = |depth| format!("a\n{{{{{}1{}}}}}", "(".repeat(depth), ")".repeat(depth));
+        assert_eq!(check(&nested(DEPTH_MAX)), Ok(()));
+        assert!(said(&nested(100_000)).contains("at line 2, character 1"));
+    }
+
     #[test]
     fn what_go_accepts_is_balanced() {
         for text in [
@@ -202,7 +273,7 @@ mod tests {
                 "{{continue}} at character 21 is in no {{range}}",
             ),
         ] {
-            assert_eq!(check(text), Err(says.to_owned()), "{text}");
+            assert_eq!(said(text), says, "{text}");
         }
     }
 
@@ -218,7 +289,7 @@ mod tests {
             ("{{if .A}}{{`{{end}}`}}", "{{if}} at character 1"),
         ] {
             let whole = format!("{says} is never closed: {{{{end}}}} is missing");
-            assert_eq!(check(text), Err(whole), "{text}");
+            assert_eq!(said(text), whole, "{text}");
         }
     }
 }
