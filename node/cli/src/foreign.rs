@@ -68,7 +68,6 @@ const COMMANDS: &[(&str, &str, &str, &str)] = &[
         "what uses the disk is removed kind by kind",
         "edgectl image prune, edgectl volume prune, edgectl network prune",
     ),
-    ("swarm", "ca", "there are no certificates: a node is its key", "edgectl swarm join-token"),
     ("swarm", "unlock", "there is no locked state", "edgectl status"),
     ("swarm", "unlock-key", "there is no locked state", "edgectl status"),
     ("node", "promote", "every node is equal, there is nothing to promote", "edgectl node ls"),
