@@ -40,6 +40,12 @@ pub(super) fn text(node: &Node) -> String {
     lines.push(format!(" Memory:\t\t{}", memory.unwrap_or_default()));
     lines.push(format!("Engine Version:\t\t{}", description.engine.engine_version));
     labels(&mut lines, "Engine Labels:", &description.engine.labels);
+    if let Some(trust) = &description.tls_info {
+        lines.push("TLS Info:".to_owned());
+        lines.push(format!(" TrustRoot:\n{}", trust.trust_root));
+        lines.push(format!(" Issuer Subject:\t{}", trust.cert_issuer_subject));
+        lines.push(format!(" Issuer Public Key:\t{}", trust.cert_issuer_public_key));
+    }
     lines.join("\n")
 }
 
