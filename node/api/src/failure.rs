@@ -88,6 +88,8 @@ impl From<node_core::Refusal> for Failure {
             | Refusal::NoPortLeft { .. }
             | Refusal::OutOfSequence { .. }
             | Refusal::NodeReachable { .. }
+            | Refusal::SameNode(_)
+            | Refusal::NodeSilent(_)
             | Refusal::NothingToSteer(_)
             | Refusal::Unexpected { .. } => Failure::Conflict(message),
             Refusal::Network(bad) => of_network(&bad, message),

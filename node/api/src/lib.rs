@@ -52,6 +52,7 @@ mod pulls;
 mod pushes;
 mod recent;
 mod refused;
+mod replacement;
 mod rollouts;
 mod server;
 mod services;
@@ -234,6 +235,7 @@ fn edge_routes() -> Router<Api> {
         .route("/edge/top", get(top::top))
         .route("/edge/names/{name}", get(names::find))
         .route("/edge/conflicts", get(conflicts::list).post(conflicts::pick))
+        .route("/edge/nodes/{id}/replace", post(replacement::replace))
         .route("/edge/volumes", get(volumes::fleet))
         .route("/edge/volumes/{node}/{name}", delete(volumes::remove_on))
         .route("/edge/why/service/{id}", get(why::service))

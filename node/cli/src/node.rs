@@ -4,6 +4,7 @@ mod inspect;
 mod ls;
 mod ps;
 mod rekey;
+mod replace;
 mod rm;
 mod update;
 
@@ -38,6 +39,11 @@ pub enum NodeCommand {
     /// Forget nodes that will not come back
     #[command(visible_alias = "remove")]
     Rm(rm::RmArgs),
+    /// Put a node in the place of one that is lost: with its labels, availability and volume names
+    #[command(help_template = examples!(
+        "edgectl node replace pi-3 --with pi-9               on pi-9, after it joined",
+    ))]
+    Replace(replace::ReplaceArgs),
     /// Refuse a stolen node for ever: it is removed, and tokens that it knows are replaced
     Revoke(rekey::RevokeArgs),
     /// Make this machine a new node, while its agent does not run; volumes and images stay
@@ -55,6 +61,7 @@ pub async fn run(command: NodeCommand, client: Client) -> Result<Exit, Failure> 
         NodeCommand::Ps(args) => ps::run(args, client).await,
         NodeCommand::Update(args) => update::run(args, client).await,
         NodeCommand::Rm(args) => rm::run(args, client).await,
+        NodeCommand::Replace(args) => replace::run(args, client).await,
         NodeCommand::Revoke(args) => rekey::revoke(args, client).await,
         NodeCommand::Rekey(_) => unreachable!("it needs no agent, and was run before"),
     }

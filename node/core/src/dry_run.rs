@@ -190,9 +190,12 @@ impl NodeReport<'_> {
             (_, Edited::Service(id)) => {
                 Concerned::Service { before: service(self, id), after: service(after, id) }
             }
-            (Edit::UpdateNode { id, .. } | Edit::RemoveNode { id, .. }, _) => {
-                Concerned::Node { id: *id, before: node(self, *id), after: node(after, *id) }
-            }
+            (
+                Edit::UpdateNode { id, .. }
+                | Edit::RemoveNode { id, .. }
+                | Edit::ReplaceNode { by: id, .. },
+                _,
+            ) => Concerned::Node { id: *id, before: node(self, *id), after: node(after, *id) },
             _ => unreachable!("other edits are refused a dry run"),
         }
     }
@@ -323,6 +326,7 @@ fn is_of_placement(edit: &Edit) -> bool {
             | Edit::RemoveService { .. }
             | Edit::UpdateNode { .. }
             | Edit::RemoveNode { .. }
+            | Edit::ReplaceNode { .. }
     )
 }
 

@@ -124,6 +124,15 @@ pub enum Edit {
         /// Under which condition.
         removal: Removal,
     },
+    /// Evicts a node, and gives what operators set on it to another one.
+    ReplaceNode {
+        /// Its id.
+        id: NodeId,
+        /// The node in its place.
+        by: NodeId,
+        /// Under which condition.
+        removal: Removal,
+    },
     /// Makes an image known to the fleet by a name, or gives the name to another image.
     PutImage {
         /// Its full name with a tag: `docker.io/library/app:1`.

@@ -73,6 +73,7 @@ impl Editor<'_> {
                 Ok(Edited::Done)
             }
             Edit::RemoveNode { id, removal } => self.remove_node(id, removal),
+            Edit::ReplaceNode { id, by, removal } => self.replace_node(id, by, removal),
             Edit::UpdateFleet { version, task_history_limit } => {
                 self.update_fleet(version, task_history_limit)
             }

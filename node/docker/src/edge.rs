@@ -372,3 +372,21 @@ pub struct KeyRotation {
     /// Clients whose certificates are of no use any more, by name.
     pub clients_ended: Vec<String>,
 }
+
+/// The body of `POST /edge/nodes/{id}/replace`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ReplaceRequest {
+    /// The node in its place, by id or name.
+    pub by: String,
+    /// Also if the node is still heard.
+    pub force: bool,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ReplaceAnswer {
+    /// Volumes that were made on the new node, empty.
+    pub volumes: Vec<String>,
+}

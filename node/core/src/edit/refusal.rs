@@ -166,6 +166,14 @@ pub enum Refusal {
         /// Its host name.
         name: String,
     },
+    /// A node cannot take its own place.
+    #[error("node {0} cannot be replaced with itself; name the machine in its place: --with NODE")]
+    SameNode(String),
+    /// The node that is to take another one's place is not heard.
+    #[error(
+        "node {0} is not heard, and so it can take nobody's place; `edgectl node ls` lists who is"
+    )]
+    NodeSilent(String),
     /// No such image.
     #[error("the fleet has no image {0} of its own; `edgectl image ls` lists what is there")]
     NoSuchImage(String),

@@ -26,6 +26,9 @@ impl Node {
             Edit::RemoveService { id } => format!("service rm {}", self.service_name(*id)),
             Edit::UpdateNode { id, .. } => format!("node update {}", self.hostname(*id)),
             Edit::RemoveNode { id, .. } => format!("node rm {}", self.hostname(*id)),
+            Edit::ReplaceNode { id, by, .. } => {
+                format!("node replace {} --with {}", self.hostname(*id), self.hostname(*by))
+            }
             Edit::PutImage { name, .. } => format!("image publish {name}"),
             Edit::RemoveImage { name } => format!("image rm {name}"),
             Edit::GiveUpVolume { node, name } => {
