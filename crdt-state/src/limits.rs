@@ -58,6 +58,7 @@ mod tokens;
 
 pub use autoscale::SCALED_SERVICES_MAX;
 pub use clients::CLIENT_NAME_CHARS_MAX;
+pub use extensions::EXTENSION_BYTES_MAX;
 pub use files::{FILE_NAME_CHARS_MAX, FILES_MAX};
 pub use placement::PREFERENCES_MAX;
 

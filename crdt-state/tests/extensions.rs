@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crdt_state::limits::EXTENSION_BYTES_MAX;
 use crdt_state::signature::{HashSigner, HashVerifier, Signer};
 use crdt_state::spec::extension::{EarlierExtension, EarlierExtensions, Property};
 use crdt_state::spec::{
@@ -55,6 +56,9 @@ fn what_tasks_have_beyond_the_template_is_read_by_agents_of_other_versions() {
     assert_eq!(hex(&wire::encode(&by_hand)), format!("010104{}010001", "05".repeat(16)));
     let unlimited = Extension { swap: Some(Swap::Unlimited), ..Extension::default() }.properties();
     assert_eq!(hex(&wire::encode(&unlimited)), "01010001");
+    let (seccomp, apparmor) = (Some("{}".to_owned()), Some("shop".to_owned()));
+    let profiles = Extension { seccomp, apparmor, ..Extension::default() }.properties();
+    assert_eq!(hex(&wire::encode(&profiles)), "010206027b7d070473686f70");
     let had = EarlierExtension { of: TemplateVersion(9), properties };
     let earlier = EarlierExtensions { last_good: Some(had), previous: None };
     assert_eq!(hex(&wire::encode(&earlier)), "01010903000007010a0201020161016200");
@@ -102,12 +106,16 @@ fn a_service_has_the_extension_that_is_written_and_earlier_ones_theirs() {
 #[test]
 fn properties_that_no_edit_writes_are_read_by_nobody() {
     let (swap, swappiness) = (Property::Swap(Swap::Bytes(7)), Property::Swappiness(10));
-    let bad: [&[Property]; 9] = [
+    let bad: [&[Property]; 13] = [
         &[Property::PreStart(vec![Vec::new()])],
         &[Property::PreStart(Vec::new())],
         &[Property::PreStart(vec![vec!["a".to_owned()]; 17])],
         &[Property::PreStart(vec![vec!["a".repeat(9_000)]])],
         &[Property::Swappiness(101)],
+        &[Property::Seccomp(String::new())],
+        &[Property::Seccomp("x".repeat(EXTENSION_BYTES_MAX))],
+        &[Property::AppArmor(String::new())],
+        &[Property::AppArmor("x".repeat(256))],
         &[Property::Swap(Swap::Bytes(0))],
         &[Property::Swap(Swap::Bytes(u64::MAX))],
         &[swappiness.clone(), swap.clone()],

@@ -26,6 +26,8 @@ mod registry;
 mod rollouts;
 #[path = "docker_api/secrets.rs"]
 mod secrets;
+#[path = "docker_api/security.rs"]
+mod security;
 #[path = "docker_api/stacks.rs"]
 mod stacks;
 #[path = "lab/test_lab.rs"]

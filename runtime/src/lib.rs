@@ -20,6 +20,7 @@ pub mod process;
 mod refusal;
 pub mod run_dir;
 pub mod run_request;
+pub mod seccomp_check;
 mod secret_files;
 pub mod signal;
 mod tar_entries;

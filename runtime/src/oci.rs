@@ -14,7 +14,7 @@ pub mod bundle;
 mod command;
 pub mod console;
 mod devices;
-mod embedded;
+pub(crate) mod embedded;
 pub mod exec;
 mod explain;
 mod init;

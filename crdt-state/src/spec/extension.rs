@@ -50,6 +50,12 @@ pub struct Extension {
     pub standalone: Option<Standalone>,
     /// The secrets that it gets from the fleet.
     pub secrets: Vec<SecretFile>,
+    /// The filter of system calls that it has in place of the default one, in the form of Docker's
+    /// profiles (JSON). `None`: the default one, unless
+    /// [`seccomp_unconfined`](super::Container::seccomp_unconfined).
+    pub seccomp: Option<String>,
+    /// The AppArmor profile of its nodes that it runs under. `None`: none.
+    pub apparmor: Option<String>,
 }
 
 /// One property, as it is stored.
@@ -67,6 +73,10 @@ pub enum Property {
     Standalone(Standalone),
     /// [`Extension::secrets`], at least one.
     Secrets(Vec<SecretFile>),
+    /// [`Extension::seccomp`].
+    Seccomp(String),
+    /// [`Extension::apparmor`].
+    AppArmor(String),
 }
 
 /// The value of [`super::Facet::TEMPLATE_EXTENSION`]: each property at most once, in the order of the
@@ -81,7 +91,7 @@ impl Extension {
 
     /// The stored form.
     pub fn properties(&self) -> Properties {
-        let Extension { swap, swappiness, pre_start, configs, standalone, secrets } = self;
+        let Extension { swap, swappiness, pre_start, configs, standalone, secrets, .. } = self;
         let swap = swap.map(Property::Swap);
         let swappiness = swappiness.map(Property::Swappiness);
         let pre_start = Some(pre_start).filter(|commands| !commands.is_empty());
@@ -92,7 +102,9 @@ impl Extension {
         let known = swap.into_iter().chain(swappiness).chain(pre_start).chain(configs);
         let secrets = Some(secrets).filter(|files| !files.is_empty());
         let secrets = secrets.map(|files| Property::Secrets(files.clone()));
-        known.chain(standalone).chain(secrets).collect()
+        let seccomp = self.seccomp.clone().map(Property::Seccomp);
+        let apparmor = self.apparmor.clone().map(Property::AppArmor);
+        known.chain(standalone).chain(secrets).chain(seccomp).chain(apparmor).collect()
     }
 
     /// The inverse of [`Extension::properties`].
@@ -106,6 +118,8 @@ impl Extension {
                 Property::Configs(files) => extension.configs.clone_from(files),
                 Property::Standalone(standalone) => extension.standalone = Some(*standalone),
                 Property::Secrets(files) => extension.secrets.clone_from(files),
+                Property::Seccomp(profile) => extension.seccomp = Some(profile.clone()),
+                Property::AppArmor(profile) => extension.apparmor = Some(profile.clone()),
             }
         }
         extension
@@ -208,7 +222,9 @@ mod tests {
             gid: 0,
             mode: 0o400,
         }];
-        Extension { swap, swappiness: Some(10), pre_start, configs, standalone, secrets }
+        let (seccomp, apparmor) = (Some("{}".to_owned()), Some("shop".to_owned()));
+        let swappiness = Some(10);
+        Extension { swap, swappiness, pre_start, configs, standalone, secrets, seccomp, apparmor }
     }
 
     #[test]
@@ -224,12 +240,14 @@ mod tests {
             Extension { configs: Vec::new(), ..extension() },
             Extension { standalone: None, ..extension() },
             Extension { secrets: Vec::new(), ..extension() },
+            Extension { seccomp: None, ..extension() },
+            Extension { apparmor: None, ..extension() },
         ] {
             versions.push(TemplateVersion::of(&Template { extension, ..template.clone() }));
         }
         versions.sort();
         versions.dedup();
-        assert_eq!(versions.len(), 8, "each is a version of its own");
+        assert_eq!(versions.len(), 10, "each is a version of its own");
     }
 
     #[test]

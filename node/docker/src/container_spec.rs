@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{ConfigReference, SecretReference};
+use super::config::{ConfigReference, Data, SecretReference};
 use super::{Nanos, Unknown};
 
 /// What runs. With a `process:` image, `Command` holds the arguments before `Args`; without any
@@ -98,6 +98,8 @@ pub struct HealthConfig {
 pub struct Privileges {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Seccomp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_armor: Option<AppArmor>,
     #[serde(skip_serializing_if = "is_false")]
     pub no_new_privileges: bool,
 }
@@ -106,7 +108,31 @@ pub struct Privileges {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Seccomp {
-    /// `default` or `unconfined`.
+    /// `default`, `unconfined` or `custom`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub mode: String,
+    /// With `custom`: the profile, as JSON.
+    #[serde(skip_serializing_if = "Data::is_empty")]
+    pub profile: Data,
+}
+
+impl Seccomp {
+    /// No filter.
+    pub fn unconfined() -> Seccomp {
+        Seccomp { mode: "unconfined".to_owned(), ..Seccomp::default() }
+    }
+
+    /// A profile of one's own.
+    pub fn custom(profile: &str) -> Seccomp {
+        Seccomp { mode: "custom".to_owned(), profile: Data(profile.as_bytes().to_vec()) }
+    }
+}
+
+/// AppArmor, as Docker's API has it. A profile of one's own: [`EdgeContainer::app_armor_profile`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AppArmor {
+    /// `default` or `disabled`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub mode: String,
 }
@@ -203,6 +229,9 @@ pub struct TmpfsOptions {
 pub struct EdgeContainer {
     pub devices: Vec<DeviceMapping>,
     pub privileged: bool,
+    /// The AppArmor profile of the node that it runs under.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub app_armor_profile: String,
 }
 
 /// A device of the node, with the fields of Docker's `HostConfig`.

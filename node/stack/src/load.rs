@@ -7,6 +7,8 @@ mod extends;
 
 use std::path::{Path, PathBuf};
 
+use node_values::{SeccompOption, SecurityOption, security_option};
+
 use crate::context::Files;
 use crate::env_file;
 use crate::interpolate::{Findings, Variables, interpolate};
@@ -244,6 +246,10 @@ fn resolve_paths(node: &mut Node, folder: &Path) {
             if let Some(node) = service.get_mut("env_file") {
                 resolve(node, folder);
             }
+            if let Some(Node { value: Value::List(options), .. }) = service.get_mut("security_opt")
+            {
+                options.iter_mut().for_each(|option| resolve_profile(option, folder));
+            }
             if let Some(Node { value: Value::Map(extends), .. }) = service.get_mut("extends") {
                 extends.get_mut("file").into_iter().for_each(|node| resolve(node, folder));
             }
@@ -257,6 +263,14 @@ fn resolve_paths(node: &mut Node, folder: &Path) {
                 }
             }
         }
+    }
+}
+
+/// `seccomp:./profile.json`
+fn resolve_profile(option: &mut Node, folder: &Path) {
+    let Value::Text(text) = &mut option.value else { return };
+    if let Ok(SecurityOption::Seccomp(SeccompOption::File(path))) = security_option(text) {
+        *text = format!("seccomp:{}", folder.join(path).display());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rights and limits of a container: capabilities, limits, kernel parameters, devices.
 
 use super::nearest;
-use node_docker::container_spec::{DeviceMapping, Ulimit};
+use node_docker::container_spec::{ContainerSpec, DeviceMapping, Seccomp, Ulimit};
 use node_docker::state::names::{self, CAPABILITIES, SysctlOwner, ULIMITS};
 
 use super::Pair;
@@ -55,8 +55,11 @@ pub enum BadKernelValue {
     /// `5000`.
     #[error("{0:?} is no score: from -1000 (never killed for memory) to 1000 (first)")]
     OomScoreAdj(String),
-    /// `apparmor=x`.
-    #[error("{0:?}: there are no-new-privileges, seccomp=unconfined and seccomp=default")]
+    /// `label=x`.
+    #[error(
+        "{0:?}: there are no-new-privileges, seccomp=FILE, seccomp=unconfined, seccomp=default, \
+         apparmor=PROFILE and apparmor=unconfined"
+    )]
     SecurityOption(String),
     /// `SIGFOO`.
     #[error(transparent)]
@@ -154,22 +157,84 @@ pub fn oom_score_adj(text: &str) -> Result<i64, BadKernelValue> {
 }
 
 /// One of Docker's security options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecurityOption {
     /// Programs cannot gain privileges (`true`), or can again (`false`).
     NoNewPrivileges(bool),
-    /// No filter of system calls (`true`), or the default one (`false`).
-    SeccompUnconfined(bool),
+    /// The filter of system calls.
+    Seccomp(SeccompOption),
+    /// The AppArmor profile of this name; `None`: none.
+    AppArmor(Option<String>),
 }
 
-/// Reads `no-new-privileges[=false]`, `seccomp=unconfined`, `seccomp=default`.
+/// A filter of system calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SeccompOption {
+    /// The default one.
+    Default,
+    /// None.
+    Unconfined,
+    /// This profile, as JSON.
+    Profile(String),
+    /// The profile in the file of this path, which is not read here.
+    File(String),
+}
+
+/// Reads `no-new-privileges[=false]`, `seccomp=FILE`, `seccomp=unconfined`, `seccomp=default`,
+/// `apparmor=PROFILE` and `apparmor=unconfined`; `:` is as good as `=`.
 pub fn security_option(text: &str) -> Result<SecurityOption, BadKernelValue> {
-    match text.replacen(':', "=", 1).as_str() {
-        "no-new-privileges" | "no-new-privileges=true" => Ok(SecurityOption::NoNewPrivileges(true)),
-        "no-new-privileges=false" => Ok(SecurityOption::NoNewPrivileges(false)),
-        "seccomp=unconfined" => Ok(SecurityOption::SeccompUnconfined(true)),
-        "seccomp=default" | "seccomp=builtin" => Ok(SecurityOption::SeccompUnconfined(false)),
-        _ => Err(BadKernelValue::SecurityOption(text.to_owned())),
+    use SecurityOption::{AppArmor, NoNewPrivileges, Seccomp};
+    Ok(match text.split_once(['=', ':']).unwrap_or((text, "")) {
+        ("no-new-privileges", "" | "true") => NoNewPrivileges(true),
+        ("no-new-privileges", "false") => NoNewPrivileges(false),
+        ("seccomp", "unconfined") => Seccomp(SeccompOption::Unconfined),
+        ("seccomp", "default" | "builtin") => Seccomp(SeccompOption::Default),
+        ("seccomp", profile) if profile.starts_with('{') => {
+            Seccomp(SeccompOption::Profile(profile.to_owned()))
+        }
+        ("seccomp", file) if !file.is_empty() => Seccomp(SeccompOption::File(file.to_owned())),
+        ("apparmor", "unconfined") => AppArmor(None),
+        ("apparmor", profile) if !profile.is_empty() => AppArmor(Some(profile.to_owned())),
+        _ => return Err(BadKernelValue::SecurityOption(text.to_owned())),
+    })
+}
+
+impl SecurityOption {
+    /// The option with what is in the file that it names. `read` gives it, or why it cannot.
+    ///
+    /// # Errors
+    ///
+    /// What `read` says.
+    pub fn with_file(
+        self,
+        read: impl Fn(&str) -> Result<String, String>,
+    ) -> Result<SecurityOption, String> {
+        match self {
+            SecurityOption::Seccomp(SeccompOption::File(path)) => {
+                Ok(SecurityOption::Seccomp(SeccompOption::Profile(read(&path)?)))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Sets it in a container's spec.
+    pub fn apply(self, container: &mut ContainerSpec) {
+        let mut privileges = container.privileges.take().unwrap_or_default();
+        match self {
+            SecurityOption::NoNewPrivileges(wanted) => privileges.no_new_privileges = wanted,
+            SecurityOption::Seccomp(option) => {
+                privileges.seccomp = match option {
+                    SeccompOption::Default | SeccompOption::File(_) => None,
+                    SeccompOption::Unconfined => Some(Seccomp::unconfined()),
+                    SeccompOption::Profile(text) => Some(Seccomp::custom(&text)),
+                }
+            }
+            SecurityOption::AppArmor(profile) => {
+                let edge = container.edge.get_or_insert_default();
+                edge.app_armor_profile = profile.unwrap_or_default();
+            }
+        }
+        container.privileges = Some(privileges).filter(|given| *given != Default::default());
     }
 }
 
@@ -205,6 +270,14 @@ mod tests {
         assert_eq!(oom_score_adj("-1000"), Ok(-1_000));
         let option = security_option("no-new-privileges:true");
         assert_eq!(option, Ok(SecurityOption::NoNewPrivileges(true)));
+        let file = security_option("seccomp:./a:b.json").expect("an option");
+        let of_file = SeccompOption::File("./a:b.json".to_owned());
+        assert_eq!(file, SecurityOption::Seccomp(of_file));
+        let mut container = ContainerSpec::default();
+        let read = |path: &str| Ok(format!("{{\"of\": \"{path}\"}}"));
+        file.with_file(read).expect("it is read").apply(&mut container);
+        let seccomp = container.privileges.and_then(|privileges| privileges.seccomp);
+        assert_eq!(seccomp, Some(Seccomp::custom("{\"of\": \"./a:b.json\"}")));
         assert_eq!(signal("SIGUSR1"), Ok("SIGUSR1".to_owned()));
     }
 
@@ -225,7 +298,9 @@ mod tests {
             (said(device("/dev/a:/dev/b:rx").map(drop)), "like rwm"),
             (said(device("/dev/a:").map(drop)), "like rwm"),
             (said(oom_score_adj("5000").map(drop)), "from -1000"),
-            (said(security_option("apparmor=x").map(drop)), "seccomp=unconfined"),
+            (said(security_option("label=x").map(drop)), "seccomp=unconfined"),
+            (said(security_option("seccomp=").map(drop)), "seccomp=FILE"),
+            (said(security_option("apparmor").map(drop)), "apparmor=PROFILE"),
             (said(signal("SIGNOPE").map(drop)), "SIGTERM"),
         ] {
             assert!(error.contains(words), "{error}");

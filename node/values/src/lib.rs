@@ -27,7 +27,8 @@ pub use constraint::{affinity, constraint, preference};
 pub use duration::{duration, show_duration};
 pub use generic::generic_resource;
 pub use kernel::{
-    SecurityOption, capability, device, oom_score_adj, security_option, signal, sysctl, ulimit,
+    SeccompOption, SecurityOption, capability, device, oom_score_adj, security_option, signal,
+    sysctl, ulimit,
 };
 pub use mount::mount;
 pub use pair::{BadPair, Pair, label, log_option, map, name_and_value};

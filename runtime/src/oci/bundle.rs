@@ -15,7 +15,7 @@ mod mounts;
 mod process;
 mod refusal;
 mod resources;
-mod seccomp;
+pub(crate) mod seccomp;
 mod sysctls;
 mod ulimits;
 
@@ -27,8 +27,8 @@ use crdt_state::spec::{Container, NetworkMode, Template};
 use crdt_state::task::TaskStart;
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxCapabilities, LinuxNamespace, LinuxNamespaceType, Mount, RootBuilder,
-    Spec, User,
+    Linux, LinuxBuilder, LinuxCapabilities, LinuxNamespace, LinuxNamespaceType, LinuxSeccomp,
+    Mount, RootBuilder, Spec, User,
 };
 
 pub use machine::HostFeatures;
@@ -38,6 +38,7 @@ use crate::cgroup::Limits;
 use crate::refusal::StartError;
 use crate::tree::Root;
 use mounts::Mounted;
+use seccomp::profile::{Circumstances, Profile};
 
 /// The version of the specification that is written: what runc 1.1 and crun 1.8 know.
 const OCI_VERSION: &str = "1.0.2";
@@ -156,10 +157,33 @@ fn linux(
         .build()
         .expect("every field has a default");
     linux.set_rootfs_propagation(propagation.map(str::to_owned));
-    if !container.privileged && !container.seccomp_unconfined && input.machine.seccomp {
-        linux.set_seccomp(Some(seccomp::filter(capabilities)));
-    }
+    linux.set_seccomp(system_calls(input, capabilities)?);
     Ok(linux)
+}
+
+/// The filter of system calls. As with Docker, a profile of its own also holds for a privileged
+/// container.
+fn system_calls(
+    input: &BundleInput<'_>,
+    capabilities: &capabilities::Allowed,
+) -> Result<Option<LinuxSeccomp>, StartError> {
+    let (template, machine) = (input.template(), input.machine);
+    let container = &template.container;
+    let Some(text) = &template.extension.seccomp else {
+        let is_filtered = !container.privileged && !container.seccomp_unconfined;
+        return Ok((is_filtered && machine.seccomp).then(|| seccomp::filter(capabilities)));
+    };
+    if !machine.seccomp {
+        return Err(BundleError::NoSeccomp.into());
+    }
+    let resolved = Profile::parse(text).and_then(|profile| {
+        profile.resolve(&Circumstances {
+            has_capability: &|name| capabilities.has(name),
+            knows_call: &seccomp::knows,
+            kernel: machine.kernel,
+        })
+    });
+    Ok(Some(resolved.map_err(BundleError::SeccompProfile)?))
 }
 
 fn namespaces(network: NetworkMode, input: &BundleInput<'_>) -> Vec<LinuxNamespace> {

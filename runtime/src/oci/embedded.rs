@@ -5,7 +5,7 @@
 //! collected in `complaints`.
 
 mod complaints;
-mod filter;
+pub(crate) mod filter;
 mod init;
 mod program;
 

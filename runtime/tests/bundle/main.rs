@@ -56,6 +56,25 @@ fn a_system_call_that_is_not_listed_fails_and_the_filter_can_be_left_out() {
 }
 
 #[test]
+fn a_profile_of_ones_own_takes_the_place_of_the_filter() {
+    everywhere(|boxed| {
+        let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}]}"#;
+        let mut template = Template::default();
+        template.extension.seccomp = Some(profile.to_owned());
+        let script = "grep ^Seccomp: /proc/self/status; mkdir /made; touch /x && echo touched; \
+                      unshare -U echo apart";
+        let ended = boxed.run(template.clone(), script);
+        assert!(ended.stdout.contains("Seccomp:\t2\ntouched\napart\n"), "{ended:?}");
+        assert!(ended.stderr.contains("/made': Permission denied"), "{ended:?}");
+        // As with Docker, also for a privileged container.
+        template.container.privileged = true;
+        let ended = boxed.run(template, script);
+        assert!(ended.stderr.contains("/made': Permission denied"), "{ended:?}");
+    });
+}
+
+#[test]
 fn a_read_only_root_is_read_only_and_its_mounts_are_not() {
     everywhere(|boxed| {
         let mount = Mount {

@@ -7,8 +7,7 @@ use runtime::image::Reference;
 use super::flags::ContainerFlags;
 use crate::failure::Failure;
 use crate::output::say;
-use crate::value::SecurityOption;
-use node_docker::container_spec::{ContainerSpec, Seccomp};
+use node_docker::container_spec::ContainerSpec;
 use node_docker::task_spec::PROCESS_SCHEME;
 
 /// Docker's word for an empty list.
@@ -31,7 +30,7 @@ pub fn apply(flags: &ContainerFlags, container: &mut ContainerSpec) {
     container.oom_score_adj = flags.oom_score_adj.unwrap_or(container.oom_score_adj);
     apply_capabilities(flags, container);
     for option in &flags.security_opt {
-        apply_security(*option, container);
+        option.clone().apply(container);
     }
     if let Some(privileged) = flags.privileged {
         container.edge.get_or_insert_default().privileged = privileged;
@@ -70,17 +69,6 @@ fn changed(
         Some(every) => vec![(*every).clone()],
         None => all.into_iter().cloned().collect(),
     }
-}
-
-fn apply_security(option: SecurityOption, container: &mut ContainerSpec) {
-    let mut privileges = container.privileges.take().unwrap_or_default();
-    match option {
-        SecurityOption::NoNewPrivileges(wanted) => privileges.no_new_privileges = wanted,
-        SecurityOption::SeccompUnconfined(wanted) => {
-            privileges.seccomp = wanted.then(|| Seccomp { mode: "unconfined".to_owned() });
-        }
-    }
-    container.privileges = Some(privileges).filter(|given| *given != Default::default());
 }
 
 /// Checks an image before it is sent: a path means that the user wants a program of the host.

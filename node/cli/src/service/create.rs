@@ -387,7 +387,7 @@ mod tests {
             (&["--dns", "dns.lan", "x"], "write it like 10.0.0.1"),
             (&["--stop-signal", "SIGFOO", "x"], "write a name like SIGTERM"),
             (&["--oom-score-adj", "5000", "x"], "-1000"),
-            (&["--security-opt", "seccomp=x.json", "x"], "seccomp=unconfined"),
+            (&["--security-opt", "seccomp=x.json", "x"], "cannot read the profile x.json"),
             (&["--init=maybe", "x"], "true, false"),
             (&["--log-driver", "syslog", "x"], "json-file, local"),
             (&["--entrypoint", "a 'b", "x"], "a quote is not closed"),

@@ -11,7 +11,7 @@ use node_docker::service::ServiceSpec;
 use node_docker::state::{accept, read_spec, show};
 
 /// Flags that can be combined in any number and order.
-const FLAGS: [&[&str]; 55] = [
+const FLAGS: [&[&str]; 57] = [
     &["--pre-start", "./migrate --to 'a b'", "--pre-start", "warm"],
     &["--autoscale", "min=2,max=10,cpu=60%,memory=80%"],
     &["--schedule", "0 3 * * *", "--schedule-missed", "skip"],
@@ -38,6 +38,8 @@ const FLAGS: [&[&str]; 55] = [
     &["--cap-drop", "ALL"],
     &["--security-opt", "no-new-privileges"],
     &["--security-opt", "seccomp=unconfined"],
+    &["--security-opt", r#"seccomp={"defaultAction":"SCMP_ACT_ALLOW"}"#],
+    &["--security-opt", "apparmor=shop"],
     &["--privileged"],
     &["--device", "/dev/ttyUSB0:/dev/modem:rw"],
     &["--oom-score-adj", "-500"],

@@ -4,6 +4,7 @@ use crdt_state::spec::Standalone;
 use serde_json::{Value, json};
 
 use super::{Fields, bad, list, number, text};
+use crate::container_spec::Seccomp;
 use crate::state::BadSpec;
 
 /// Nanoseconds between the first restarts: Docker's.
@@ -103,11 +104,13 @@ pub(super) fn into_container(host: &mut Fields, container: &mut Value) -> Result
     let hosts = list(host.remove("ExtraHosts"), "ExtraHosts")?;
     let hosts = hosts.iter().map(|line| host_line(line)).collect::<Result<Vec<_>, _>>()?;
     container["Hosts"] = json!(hosts);
-    container["Privileges"] = privileges(host)?;
+    let security = security(host)?;
+    container["Privileges"] = security.privileges;
     let devices = host.remove("Devices").filter(|devices| !devices.is_null());
     container["Edge"] = json!({
         "Devices": devices.unwrap_or_else(|| json!([])),
         "Privileged": super::flag(host, "Privileged"),
+        "AppArmorProfile": security.app_armor,
     });
     Ok(())
 }
@@ -122,24 +125,36 @@ fn host_line(line: &str) -> Result<String, BadSpec> {
     Ok(format!("{} {name}", address.trim_matches(['[', ']'])))
 }
 
-fn privileges(host: &mut Fields) -> Result<Value, BadSpec> {
-    let mut privileges = json!({});
+struct Security {
+    privileges: Value,
+    app_armor: String,
+}
+
+/// `--security-opt`. Of `seccomp=FILE` Docker's client sends what is in the file.
+fn security(host: &mut Fields) -> Result<Security, BadSpec> {
+    let (mut privileges, mut app_armor) = (json!({}), String::new());
     for option in list(host.remove("SecurityOpt"), "SecurityOpt")? {
-        match option.replace(':', "=").as_str() {
-            "no-new-privileges" | "no-new-privileges=true" => {
-                privileges["NoNewPrivileges"] = json!(true);
+        match option.split_once(['=', ':']).unwrap_or((&option, "")) {
+            ("no-new-privileges", "" | "true") => privileges["NoNewPrivileges"] = json!(true),
+            ("seccomp", "unconfined") => privileges["Seccomp"] = json!(Seccomp::unconfined()),
+            ("seccomp", profile) if profile.starts_with('{') => {
+                privileges["Seccomp"] = json!(Seccomp::custom(profile));
             }
-            "seccomp=unconfined" => privileges["Seccomp"] = json!({"Mode": "unconfined"}),
             // What they take off is never on here.
-            "no-new-privileges=false" | "apparmor=unconfined" | "label=disable" => {}
+            ("no-new-privileges", "false")
+            | ("apparmor", "unconfined")
+            | ("label", "disable")
+            | ("seccomp", "builtin") => {}
+            ("apparmor", profile) if !profile.is_empty() => app_armor = profile.to_owned(),
             _ => {
-                let hint = "there are no-new-privileges, seccomp=unconfined, apparmor=unconfined \
-                            and label=disable (--security-opt)";
+                let hint = "there are no-new-privileges, seccomp=FILE, seccomp=unconfined, \
+                            apparmor=PROFILE, apparmor=unconfined and label=disable \
+                            (--security-opt)";
                 return Err(bad("HostConfig.SecurityOpt", &option, hint));
             }
         }
     }
-    Ok(privileges)
+    Ok(Security { privileges, app_armor })
 }
 
 /// Limits, and what is reserved.

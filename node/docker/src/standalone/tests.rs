@@ -22,7 +22,9 @@ fn a_request_of_docker_s_client_becomes_a_service_that_stays_on_its_node() {
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "ConsoleSize": [24, 80],
         "LogConfig": {"Type": "", "Config": {}}, "MemorySwappiness": -1, "OomKillDisable": false,
         "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}, "ShmSize": 0,
-        "ExtraHosts": ["db:10.0.0.7"], "SecurityOpt": ["no-new-privileges"], "Devices": [],
+        "ExtraHosts": ["db:10.0.0.7"], "SecurityOpt": [
+            "no-new-privileges", "seccomp={\"defaultAction\": \"SCMP_ACT_ALLOW\"}", "apparmor=shop"],
+        "Devices": [],
     }));
     let spec = spec.expect("accepted");
     let standalone = spec.template.extension.standalone.expect("it is one");
@@ -35,6 +37,10 @@ fn a_request_of_docker_s_client_becomes_a_service_that_stays_on_its_node() {
     assert_eq!(spec.template.extension.swap, Some(Swap::Bytes(1 << 20)));
     assert_eq!(spec.template.container.hosts, ["10.0.0.7 db"]);
     assert!(spec.template.container.no_new_privileges);
+    let extension = &spec.template.extension;
+    let profile = "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}";
+    assert_eq!(extension.seccomp.as_deref(), Some(profile));
+    assert_eq!(extension.apparmor.as_deref(), Some("shop"));
     let mounts = &spec.template.container.mounts;
     assert!(mounts[0].read_only && matches!(mounts[0].source, MountSource::Bind { .. }));
     assert!(matches!(&mounts[1].source, MountSource::Volume { name, .. } if name == "data"));

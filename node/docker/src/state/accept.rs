@@ -11,6 +11,7 @@ mod mount;
 mod network;
 mod partition;
 pub(super) mod schedule;
+mod security;
 mod template;
 mod update;
 

@@ -146,7 +146,7 @@ fn show_container(template: &spec::Template) -> ContainerSpec {
         secrets: files::show(&template.extension.secrets),
         ..ContainerSpec::default()
     };
-    container::fill(&template.container, &mut shown);
+    container::fill(template, &mut shown);
     shown
 }
 

@@ -232,8 +232,6 @@ fn what_is_not_supported_is_refused_by_name() {
             "the volume driver `nfs`",
         ),
         (container(r#""Mounts": [{"Type": "npipe", "Target": "/a"}]"#), "npipe"),
-        (container(r#""Privileges": {"AppArmor": {"Mode": "disabled"}}"#), "Privileges.AppArmor"),
-        (container(r#""Privileges": {"Seccomp": {"Mode": "custom"}}"#), "custom"),
         (r#"{"Networks": [{"Target": "a"}]}"#.to_owned(), "Networks"),
         (
             r#"{"TaskTemplate": {"Resources": {"Limits": {"SwapBytes": 1}}}}"#.to_owned(),

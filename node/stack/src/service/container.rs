@@ -1,12 +1,12 @@
 //! What runs: image, command, user, rights and the rest of a container.
 
+use std::path::Path;
+
 use node_docker::Nanos;
-use node_docker::container_spec::{
-    ContainerSpec, DeviceMapping, DnsConfig, EdgeContainer, Seccomp, Ulimit,
-};
+use node_docker::container_spec::{ContainerSpec, DeviceMapping, DnsConfig, EdgeContainer, Ulimit};
 use node_docker::service::ServiceSpec;
 use node_docker::task_spec::LogDriver;
-use node_values::{self as values, SecurityOption};
+use node_values as values;
 
 use crate::context::Context;
 use crate::fields::{Fields, Text, as_text};
@@ -31,7 +31,7 @@ pub fn read(fields: &mut Fields<'_>, spec: &mut ServiceSpec, context: &Context<'
         fields.read("oom_score_adj", values::oom_score_adj).unwrap_or_default();
     container.hosts = hosts(fields);
     dns(fields, container);
-    rights(fields, container);
+    rights(fields, container, context);
     kernel(fields, container);
     spec.task_template.log_driver = logging(fields);
     pre_start(fields, spec, context);
@@ -192,7 +192,7 @@ fn dns(fields: &mut Fields<'_>, container: &mut ContainerSpec) {
     container.dns_config = Some(config).filter(|config| *config != DnsConfig::default());
 }
 
-fn rights(fields: &mut Fields<'_>, container: &mut ContainerSpec) {
+fn rights(fields: &mut Fields<'_>, container: &mut ContainerSpec, context: &Context<'_>) {
     let mut adds = fields.read_all("cap_add", values::capability);
     let mut drops = fields.read_all("cap_drop", values::capability);
     for list in [&mut adds, &mut drops] {
@@ -201,24 +201,19 @@ fn rights(fields: &mut Fields<'_>, container: &mut ContainerSpec) {
     }
     drops.retain(|name| !adds.contains(name));
     (container.capability_add, container.capability_drop) = (adds, drops);
-    let mut privileges = container.privileges.take().unwrap_or_default();
-    // Docker writes `no-new-privileges:true`, the flag `no-new-privileges=true`.
-    for option in
-        fields.read_all("security_opt", |text| values::security_option(&text.replacen(':', "=", 1)))
-    {
-        match option {
-            SecurityOption::NoNewPrivileges(wanted) => privileges.no_new_privileges = wanted,
-            SecurityOption::SeccompUnconfined(wanted) => {
-                privileges.seccomp = wanted.then(|| Seccomp { mode: "unconfined".to_owned() });
-            }
-        }
-    }
-    container.privileges = Some(privileges).filter(|given| *given != Default::default());
     let edge = EdgeContainer {
         devices: devices(fields),
         privileged: fields.flag("privileged").unwrap_or_default(),
+        ..EdgeContainer::default()
     };
     container.edge = Some(edge);
+    let security_option = |text: &str| {
+        let option = values::security_option(text).map_err(|bad| bad.to_string())?;
+        option.with_file(|path| context.files.read(Path::new(path)))
+    };
+    for option in fields.read_all("security_opt", security_option) {
+        option.apply(container);
+    }
 }
 
 fn devices(fields: &mut Fields<'_>) -> Vec<DeviceMapping> {

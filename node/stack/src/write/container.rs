@@ -75,10 +75,17 @@ fn rights(container: &ContainerSpec, keys: &mut Keys) {
         options.push("no-new-privileges:true".to_owned());
     }
     if let Some(seccomp) = privileges.seccomp.filter(|seccomp| !seccomp.mode.is_empty()) {
-        options.push(format!("seccomp:{}", seccomp.mode));
+        options.push(match seccomp.mode.as_str() {
+            "custom" => format!("seccomp:{}", String::from_utf8_lossy(&seccomp.profile.0)),
+            mode => format!("seccomp:{mode}"),
+        });
+    }
+    let edge = container.edge.clone().unwrap_or_default();
+    let EdgeContainer { devices, privileged, app_armor_profile } = edge;
+    if !app_armor_profile.is_empty() {
+        options.push(format!("apparmor:{app_armor_profile}"));
     }
     keys.texts("security_opt", options);
-    let EdgeContainer { devices, privileged } = container.edge.clone().unwrap_or_default();
     keys.texts(
         "devices",
         devices.into_iter().map(|device| {

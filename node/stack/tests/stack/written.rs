@@ -153,7 +153,7 @@ const KEYS: &[(&str, &str)] = &[
     ("dns_opt", r#"["ndots:1"]"#),
     ("cap_add", r#"["NET_ADMIN"]"#),
     ("cap_drop", r#"["ALL"]"#),
-    ("security_opt", r#"["no-new-privileges:true", "seccomp:unconfined"]"#),
+    ("security_opt", r#"["no-new-privileges:true", "seccomp:{}", "apparmor:shop"]"#),
     ("devices", r#"["/dev/ttyUSB0:/dev/modem:rw"]"#),
     ("sysctls", r#"{"net.core.somaxconn": "1024"}"#),
     ("ulimits", r#"{"nofile": {"soft": "10", "hard": "20"}, "core": "-1"}"#),

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
 
+use super::seccomp::profile::version_of;
+
 /// Facts about the machine and about what this process may do on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFeatures {
@@ -17,6 +19,12 @@ pub struct HostFeatures {
     pub cgroup_namespaces: bool,
     /// The kernel filters system calls.
     pub seccomp: bool,
+    /// The kernel's version and its first part behind the point.
+    pub kernel: (u32, u32),
+    /// The kernel has AppArmor, and it is on.
+    pub apparmor: bool,
+    /// The AppArmor profiles that are loaded; `None`: this process cannot read them.
+    pub apparmor_profiles: Option<Vec<String>>,
     /// Swap can be limited together with memory.
     pub swap_limit: bool,
     /// This process' `/proc/self/oom_score_adj`: without privileges no lower score is possible.
@@ -40,6 +48,18 @@ const SYS_RESOURCE: u32 = 24;
 pub const NET_DEFAULTS: [(&str, &str); 2] =
     [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
+fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    version_of(&release).unwrap_or_default()
+}
+
+/// Their names: a line is `docker-default (enforce)`.
+fn apparmor_profiles() -> Option<Vec<String>> {
+    let list = fs::read_to_string("/sys/kernel/security/apparmor/profiles").ok()?;
+    let name = |line: &str| line.rsplit_once(" (").map_or(line, |(name, _)| name).to_owned();
+    Some(list.lines().map(name).collect())
+}
+
 impl HostFeatures {
     /// Reads the facts of this machine, as this process sees it.
     pub fn detect() -> HostFeatures {
@@ -55,6 +75,10 @@ impl HostFeatures {
             capabilities: held.unwrap_or_default(),
             cgroup_namespaces: Path::new("/proc/self/ns/cgroup").exists(),
             seccomp: field("Seccomp").is_some(),
+            kernel: kernel(),
+            apparmor: fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+                .is_ok_and(|word| word.starts_with('Y')),
+            apparmor_profiles: apparmor_profiles(),
             swap_limit: swap_limit(),
             oom_score_adj: score.trim().parse().unwrap_or_default(),
             open_files_max: getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(_, hard)| hard),

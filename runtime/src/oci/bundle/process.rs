@@ -60,7 +60,21 @@ pub fn process(
         .build()
         .expect("every field has a default");
     process.set_oom_score_adj(oom_score(input, warnings)?);
+    process.set_apparmor_profile(apparmor(input)?);
     Ok(process)
+}
+
+/// The AppArmor profile that it asks for. A container that asks for one must not run without it.
+fn apparmor(input: &BundleInput<'_>) -> Result<Option<String>, BundleError> {
+    let Some(name) = &input.template().extension.apparmor else { return Ok(None) };
+    let machine = input.machine;
+    if !machine.apparmor {
+        return Err(BundleError::NoAppArmor(name.clone()));
+    }
+    match &machine.apparmor_profiles {
+        Some(loaded) if !loaded.contains(name) => Err(BundleError::AppArmorProfile(name.clone())),
+        Some(_) | None => Ok(Some(name.clone())),
+    }
 }
 
 /// Docker's rule: a service that gives its own entrypoint discards the image's command with it.

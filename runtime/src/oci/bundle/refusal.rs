@@ -2,6 +2,8 @@
 
 use nix::errno::Errno;
 
+use super::seccomp::profile::BadProfile;
+
 /// The error. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
@@ -119,6 +121,27 @@ pub enum BundleError {
         /// The limit of the agent.
         max: u64,
     },
+    /// A filter of system calls that cannot be had.
+    #[error(
+        "this node's kernel filters no system calls, and the container asks for a profile of its own: \
+         place it on other nodes (--constraint), or take --security-opt seccomp=unconfined"
+    )]
+    NoSeccomp,
+    /// A profile that makes no filter here.
+    #[error("its seccomp profile cannot be used on this node: {0}")]
+    SeccompProfile(BadProfile),
+    /// A profile where there is no AppArmor.
+    #[error(
+        "this node's kernel has no AppArmor, and the container asks for its profile {0}: place it \
+         on nodes that have it (--constraint), or take --security-opt apparmor=unconfined"
+    )]
+    NoAppArmor(String),
+    /// A profile that is not there.
+    #[error(
+        "the AppArmor profile {0} is not loaded on this node: load it there (apparmor_parser -r \
+         FILE), or name another one with --security-opt apparmor="
+    )]
+    AppArmorProfile(String),
     /// Outside of the range that the kernel accepts.
     #[error("--oom-score-adj {0} is not between -1000 and 1000")]
     OomScore(i32),

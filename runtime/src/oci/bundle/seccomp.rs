@@ -5,10 +5,13 @@
 //! documents (docs.docker.com/engine/security/seccomp, as of Docker 28: without `io_uring_*`) and
 //! the kernel's man pages; [`table`] lists them by purpose. Some depend on the container's
 //! capabilities, some on their arguments, some on the processor. Runtimes skip a call that the
-//! kernel or libseccomp does not know yet, so that it is denied.
+//! kernel or libseccomp does not know yet, so that it is denied. A filter of an operator's own:
+//! [`profile`].
 
-mod table;
+pub mod profile;
+pub(crate) mod table;
 
+use libseccomp::ScmpSyscall;
 use nix::errno::Errno;
 use nix::libc;
 use oci_spec::runtime::{
@@ -34,6 +37,11 @@ const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 /// hardly any program needs, and a container should not reach the host of a virtual machine.
 const AF_ALG: u64 = 38;
 const AF_VSOCK: u64 = 40;
+
+/// Does the libseccomp of this program know the call?
+pub fn knows(name: &str) -> bool {
+    ScmpSyscall::from_name(name).is_ok()
+}
 
 /// The filter for a container with these capabilities on this processor.
 pub fn filter(capabilities: &Allowed) -> LinuxSeccomp {

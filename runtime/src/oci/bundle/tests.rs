@@ -14,6 +14,9 @@ pub fn machine() -> HostFeatures {
         capabilities: (1 << 41) - 1,
         cgroup_namespaces: true,
         seccomp: true,
+        kernel: (6, 1),
+        apparmor: true,
+        apparmor_profiles: Some(vec!["docker-default".to_owned()]),
         swap_limit: true,
         oom_score_adj: 0,
         open_files_max: 1 << 20,
@@ -127,6 +130,30 @@ fn the_filter_is_there_unless_somebody_asked_otherwise() {
     assert!(seccomp(Container::default()).is_some());
     let unconfined = Container { seccomp_unconfined: true, ..Container::default() };
     assert!(seccomp(unconfined).is_none());
+}
+
+#[test]
+fn a_profile_that_this_machine_cannot_have_ends_the_start() {
+    let mut made = Made::new();
+    let mut template = Template::default();
+    template.extension.seccomp = Some(r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#.to_owned());
+    template.extension.apparmor = Some("docker-default".to_owned());
+    let bundle = made.bundle(template.clone()).expect("it has both");
+    let process = bundle.spec.process().clone().expect("some");
+    assert_eq!(process.apparmor_profile().as_deref(), Some("docker-default"));
+    let refused = |made: &Made, template: &Template| {
+        let refused = made.bundle(template.clone()).expect_err("it lacks something");
+        assert!(refused.is_permanent());
+        refused.to_string()
+    };
+    let mut other = template.clone();
+    other.extension.apparmor = Some("shop".to_owned());
+    assert!(refused(&made, &other).contains("shop is not loaded on this node"));
+    made.machine.apparmor = false;
+    assert!(refused(&made, &template).contains("has no AppArmor"));
+    template.extension.apparmor = None;
+    made.machine.seccomp = false;
+    assert!(refused(&made, &template).contains("filters no system calls"));
 }
 
 #[test]

@@ -38,7 +38,7 @@ const FOLDER: &str = "filters";
 /// needed. There is one for each set of capabilities that services ask for.
 const KEPT_MAX: usize = 64;
 /// Must be raised with every change of the result of [`compile`].
-const FORM: &str = "1";
+const FORM: &str = "2";
 /// `BPF_MAXINSNS`: the kernel accepts no longer program.
 const STEPS_MAX: usize = 4096;
 /// Bytes of one instruction.
@@ -171,7 +171,7 @@ fn parse(bytes: &[u8]) -> Option<Steps> {
 /// The error is a text, because libseccomp and the memory file have one error type each.
 type Compiling<T> = Result<T, String>;
 
-fn compile(seccomp: &LinuxSeccomp) -> Compiling<Vec<u8>> {
+pub(crate) fn compile(seccomp: &LinuxSeccomp) -> Compiling<Vec<u8>> {
     let words = |error: SeccompError| error.to_string();
     let default = action(seccomp.default_action(), seccomp.default_errno_ret())?;
     let mut filter = ScmpFilterContext::new(default).map_err(words)?;
@@ -201,14 +201,24 @@ fn export(filter: &ScmpFilterContext) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The actions of our own filters; any other action is refused.
+/// Each action but the one that needs somebody who answers.
 fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Compiling<ScmpAction> {
     match action {
         LinuxSeccompAction::ScmpActAllow => Ok(ScmpAction::Allow),
         LinuxSeccompAction::ScmpActErrno => {
             Ok(ScmpAction::Errno(errno.map_or(libc::EPERM, |errno| errno as i32)))
         }
-        other => Err(format!("unknown action {other:?}")),
+        LinuxSeccompAction::ScmpActKill | LinuxSeccompAction::ScmpActKillThread => {
+            Ok(ScmpAction::KillThread)
+        }
+        LinuxSeccompAction::ScmpActKillProcess => Ok(ScmpAction::KillProcess),
+        LinuxSeccompAction::ScmpActTrap => Ok(ScmpAction::Trap),
+        LinuxSeccompAction::ScmpActLog => Ok(ScmpAction::Log),
+        LinuxSeccompAction::ScmpActTrace => {
+            let word = errno.map_or(libc::EPERM as u32, |errno| errno);
+            Ok(ScmpAction::Trace(u16::try_from(word).unwrap_or(u16::MAX)))
+        }
+        other @ LinuxSeccompAction::ScmpActNotify => Err(format!("unknown action {other:?}")),
     }
 }
 
@@ -234,7 +244,9 @@ fn condition(condition: &LinuxSeccompArg) -> Compiling<ScmpArgCompare> {
             ScmpCompareOp::MaskedEqual(condition.value()),
             condition.value_two().unwrap_or_default(),
         ),
-        other => return Err(format!("unknown comparison {other:?}")),
+        LinuxSeccompOperator::ScmpCmpNe => (ScmpCompareOp::NotEqual, condition.value()),
+        LinuxSeccompOperator::ScmpCmpLe => (ScmpCompareOp::LessOrEqual, condition.value()),
+        LinuxSeccompOperator::ScmpCmpGe => (ScmpCompareOp::GreaterEqual, condition.value()),
     };
     Ok(ScmpArgCompare::new(condition.index() as u32, op, datum))
 }

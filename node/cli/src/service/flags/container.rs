@@ -39,8 +39,8 @@ pub struct ContainerFlags {
     #[arg(long, value_name = "CAPABILITY", value_parser = value::capability,
         help_heading = "Security")]
     pub cap_drop: Vec<String>,
-    /// no-new-privileges[=false], seccomp=unconfined or seccomp=default
-    #[arg(long, value_name = "OPTION", value_parser = value::security_option,
+    /// no-new-privileges[=false], seccomp=FILE|unconfined|default or apparmor=PROFILE|unconfined
+    #[arg(long, value_name = "OPTION", value_parser = security_option,
         help_heading = "Security")]
     pub security_opt: Vec<SecurityOption>,
     /// Give it every capability and device of the node, and no filter
@@ -57,4 +57,17 @@ pub struct ContainerFlags {
     /// Accepted for Docker's sake: each node pulls with the login in its own config.json
     #[arg(long, help_heading = "Image")]
     pub with_registry_auth: bool,
+}
+
+/// Reads an option, and the file of a profile.
+fn security_option(text: &str) -> Result<SecurityOption, String> {
+    let option = value::security_option(text).map_err(|bad| bad.to_string())?;
+    option.with_file(|path| {
+        std::fs::read_to_string(path).map_err(|error| {
+            format!(
+                "cannot read the profile {path}: {error}; there are seccomp=FILE, \
+                 seccomp=unconfined and seccomp=default"
+            )
+        })
+    })
 }

@@ -54,13 +54,15 @@ fn options(container: &ContainerSpec) -> String {
         ("interactive", container.open_stdin),
         ("privileged", edge.is_some_and(|edge| edge.privileged)),
         ("no-new-privileges", privileges.no_new_privileges),
-        (
-            "seccomp=unconfined",
-            privileges.seccomp.is_some_and(|seccomp| seccomp.mode == "unconfined"),
-        ),
     ];
-    let set: Vec<&str> = all.iter().filter(|(_, is_set)| *is_set).map(|(word, _)| *word).collect();
-    set.join(", ")
+    let set = all.iter().filter(|(_, is_set)| *is_set).map(|(word, _)| (*word).to_owned());
+    let seccomp = privileges.seccomp.map(|seccomp| match seccomp.mode.as_str() {
+        "custom" => format!("seccomp=profile of {} bytes", seccomp.profile.0.len()),
+        mode => format!("seccomp={mode}"),
+    });
+    let apparmor = edge.map(|edge| edge.app_armor_profile.as_str()).filter(|name| !name.is_empty());
+    let apparmor = apparmor.map(|name| format!("apparmor={name}"));
+    set.chain(seccomp).chain(apparmor).collect::<Vec<_>>().join(", ")
 }
 
 fn show_device(device: &DeviceMapping) -> String {

@@ -85,6 +85,7 @@ pub(super) fn refuse(sent: &ContainerSpec, networks: &[NetworkAttachment]) -> Re
         ("OomScoreAdj", sent.oom_score_adj != 0),
         ("Edge.Devices", !edge.devices.is_empty()),
         ("Edge.Privileged", edge.privileged),
+        ("Edge.AppArmorProfile", !edge.app_armor_profile.is_empty()),
     ];
     if let Some((field, _)) = asked.iter().find(|(_, is_asked)| *is_asked) {
         return Err(BadSpec::OnlyContainer(format!("TaskTemplate.ContainerSpec.{field}")));
@@ -105,8 +106,9 @@ fn accept_privileges(sent: Privileges) -> Result<Accepted, BadSpec> {
     let seccomp_unconfined = match sent.seccomp.unwrap_or_default().mode.as_str() {
         "" | "default" => false,
         "unconfined" => true,
-        "custom" => return Err(BadSpec::NotYet(format!("{FIELD} `custom`"))),
-        other => return Err(bad_word(FIELD, other, "default, unconfined")),
+        // The profile is beyond the frozen fields of the template.
+        "custom" => false,
+        other => return Err(bad_word(FIELD, other, "default, unconfined, custom")),
     };
     Ok(Accepted { no_new_privileges: sent.no_new_privileges, seccomp_unconfined })
 }

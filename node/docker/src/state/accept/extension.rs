@@ -13,7 +13,7 @@ const PRE_START: &str = "PreStart";
 const SWAPPINESS: &str = "Resources.MemorySwappiness";
 
 /// Reads it. `kept` is what the service has now: clients of Docker before 29 lose these fields. 0
-/// bytes of swap, and a swappiness of -1, take off what was written before.
+/// bytes of swap, and a swappiness of -1, take off what was written before. Profiles: `security`.
 pub(super) fn accept(
     sent: &ResourceRequirements,
     pre_start: Option<Vec<Vec<String>>>,
@@ -28,6 +28,8 @@ pub(super) fn accept(
         configs,
         standalone: kept.standalone,
         secrets,
+        seccomp: None,
+        apparmor: None,
     };
     if extension.pre_start.iter().any(|words| words.first().is_none_or(String::is_empty)) {
         let hint = "a command has a program; write [[\"./migrate\", \"--all\"]], or [] for none";

@@ -7,7 +7,7 @@ use runtime::image::Reference;
 
 use super::super::BadSpec;
 use super::super::unknown::refuse_unknown;
-use super::{bad_value, bad_word, container, env, extension, files, or_default};
+use super::{bad_value, bad_word, container, env, extension, files, or_default, security};
 use crate::config::ConfigReference;
 use crate::container_spec::{ContainerSpec, HealthConfig};
 use crate::task_spec::{
@@ -31,6 +31,11 @@ pub(super) fn accept(
         Program::OfHost(command) => (spec::Runtime::Process, String::new(), command),
         Program::OfImage(image, command) => (spec::Runtime::Container, image, command),
     };
+    let kept = current.map(|current| &current.extension);
+    let profiles = match runtime {
+        spec::Runtime::Process => (None, None),
+        spec::Runtime::Container => security::accept(&container, kept)?,
+    };
     let of_container = match runtime {
         spec::Runtime::Process => {
             container::refuse(&container, &task.networks)?;
@@ -45,11 +50,11 @@ pub(super) fn accept(
         }
     };
     let resources = task.resources.unwrap_or_default();
-    let kept = current.map(|current| &current.extension);
     let configs = files::accept(FileClass::Config, std::mem::take(&mut container.configs))?;
     let secrets = std::mem::take(&mut container.secrets).into_iter().map(ConfigReference::from);
     let files = (configs, files::accept(FileClass::Secret, secrets)?);
-    let extension = extension::accept(&resources, task.pre_start, files, kept)?;
+    let mut extension = extension::accept(&resources, task.pre_start, files, kept)?;
+    (extension.seccomp, extension.apparmor) = profiles;
     let given = |text: String| if text.is_empty() { None } else { Some(text) };
     Ok(spec::Template {
         runtime,

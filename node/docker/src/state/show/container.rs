@@ -9,7 +9,8 @@ use crate::container_spec::{
 use crate::task_spec::{NetworkAttachment, Platform};
 
 /// Fills in the settings of `container`; defaults of `docker run` are left out.
-pub(super) fn fill(container: &spec::Container, shown: &mut ContainerSpec) {
+pub(super) fn fill(template: &spec::Template, shown: &mut ContainerSpec) {
+    let container = &template.container;
     shown.init = container.init.then_some(true);
     shown.read_only = container.read_only;
     shown.tty = container.tty;
@@ -22,9 +23,9 @@ pub(super) fn fill(container: &spec::Container, shown: &mut ContainerSpec) {
     shown.ulimits = container.ulimits.iter().map(show_ulimit).collect();
     shown.sysctls.clone_from(&container.sysctls);
     shown.mounts = container.mounts.iter().map(show_mount).collect();
-    shown.privileges = show_privileges(container);
+    shown.privileges = show_privileges(template);
     shown.oom_score_adj = i64::from(container.oom_score_adj);
-    shown.edge = show_edge(container);
+    shown.edge = show_edge(template);
 }
 
 pub(super) fn show_networks(container: &spec::Container) -> Vec<NetworkAttachment> {
@@ -56,22 +57,26 @@ fn show_ulimit(limit: &spec::Ulimit) -> Ulimit {
     Ulimit { name: limit.name.clone(), hard: limit.hard, soft: limit.soft }
 }
 
-fn show_privileges(container: &spec::Container) -> Option<Privileges> {
-    let unconfined = Seccomp { mode: "unconfined".to_owned() };
+fn show_privileges(template: &spec::Template) -> Option<Privileges> {
+    let container = &template.container;
+    let unconfined = container.seccomp_unconfined.then(Seccomp::unconfined);
     let shown = Privileges {
-        seccomp: container.seccomp_unconfined.then_some(unconfined),
+        seccomp: template.extension.seccomp.as_deref().map(Seccomp::custom).or(unconfined),
+        app_armor: None,
         no_new_privileges: container.no_new_privileges,
     };
     Some(shown).filter(|shown| *shown != Privileges::default())
 }
 
-fn show_edge(container: &spec::Container) -> Option<EdgeContainer> {
+fn show_edge(template: &spec::Template) -> Option<EdgeContainer> {
+    let container = &template.container;
     let device = |device: &spec::Device| DeviceMapping {
         path_on_host: device.host.clone(),
         path_in_container: device.container.clone(),
         cgroup_permissions: device.permissions.clone(),
     };
     let shown = EdgeContainer {
+        app_armor_profile: template.extension.apparmor.clone().unwrap_or_default(),
         devices: container.devices.iter().map(device).collect(),
         privileged: container.privileged,
     };
