@@ -20,6 +20,7 @@ use node_core::{Edit, FileConflict, NetworkConflict};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
+use super::warnings::copied;
 use super::{Api, Sent, tokens};
 use node_docker::edge::{Conflict as Row, ConflictValue, PickRequest};
 use node_docker::state::{availability_word, show_task};
@@ -45,6 +46,12 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Row>>, Failure> {
             .map(|(id, detail)| told_row(RecordKey::token(id), id.to_string(), "uses", detail)),
     );
     rows.extend(configs.into_iter().map(file_row));
+    let copied = copied(&api, &snapshot).await?;
+    rows.extend(
+        copied.into_iter().map(|(id, detail)| {
+            told_row(RecordKey::node(id), snapshot.hostname(id), "key", detail)
+        }),
+    );
     Ok(Json(rows))
 }
 
@@ -138,6 +145,7 @@ fn told_row(key: RecordKey, name: String, what: &str, detail: String) -> Row {
         Kind::NETWORK => "network",
         Kind::CONFIG => "config",
         Kind::TOKEN => "join token",
+        Kind::NODE => "node",
         Kind::SECRET => "secret",
         _ => "service",
     };

@@ -20,7 +20,7 @@ use super::path_failures;
 use super::services::status as service_status;
 use super::snapshot::Snapshot;
 use super::wall_clock::wall_clock;
-use super::warnings::{clock_warning, disk_warning, not_joined, unable};
+use super::warnings::{clock_warning, copied, disk_warning, not_joined, unable};
 use super::{Api, tokens};
 use node_docker::edge::{
     Counters, EdgePath, NetworkHealth, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow,
@@ -42,6 +42,7 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
     });
     let (digest, conflicts, damaged, unfit, held) = state.await?;
     let overused = tokens::overused(&api, &snapshot).await?;
+    let copied = copied(&api, &snapshot).await?;
     let nodes = count_nodes(&snapshot.nodes);
     let counts = snapshot.shown_services().map(|service| service_status(service, &snapshot));
     let (running, desired) = counts.fold((0, 0), |(running, desired), service| {
@@ -68,6 +69,7 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
             .chain(unable(&snapshot))
             .chain(clock_warning(&snapshot))
             .chain(overused.into_iter().map(|(_, words)| words))
+            .chain(copied.into_iter().map(|(_, words)| words))
             .chain(
                 not_joined(&api, &snapshot)
                     .filter(|_| api.handle.config().join_token_file.is_some()),

@@ -11,7 +11,7 @@ use super::nodes::node_object;
 use super::snapshot::Snapshot;
 use super::swarm::without_tokens;
 use super::wall_clock::wall_clock;
-use super::warnings::{clock_warning, disk_warning, not_joined, unable};
+use super::warnings::{clock_warning, copied, disk_warning, not_joined, unable};
 use super::{Api, containers, tokens};
 use node_docker::system::{Component, Info, Peer, PlatformName, Plugins, SwarmInfo, VersionInfo};
 use node_docker::{API_VERSION, API_VERSION_MIN};
@@ -103,6 +103,7 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
     let images = api.images(|images| Ok(images.list()?.len())).await?;
     let overused = tokens::overused(&api, &snapshot).await?;
     let overused = overused.into_iter().map(|(_, words)| words);
+    let copied = copied(&api, &snapshot).await?.into_iter().map(|(_, words)| words);
     Ok(Json(Info {
         id: snapshot.me.to_string(),
         name: snapshot.hostname(snapshot.me),
@@ -135,6 +136,7 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
             .into_iter()
             .chain(ability.words())
             .chain(overused)
+            .chain(copied)
             .collect(),
         ..Info::default()
     }))

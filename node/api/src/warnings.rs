@@ -1,6 +1,11 @@
 //! Warnings for operators in `/info` and `/edge/status`.
 
+use std::net::SocketAddr;
+
+use crdt_state::NodeId;
+
 use super::Api;
+use super::failure::Failure;
 use super::snapshot::Snapshot;
 
 /// The warning while changes cannot be made durable.
@@ -26,6 +31,21 @@ pub fn unable(snapshot: &Snapshot) -> impl Iterator<Item = String> {
 pub fn clock_warning(snapshot: &Snapshot) -> Option<String> {
     let fault = snapshot.schedules.values().find_map(|schedule| schedule.fault)?;
     Some(fault.in_words())
+}
+
+/// A sentence for every node whose key two machines have, and what to type, with the node.
+pub async fn copied(api: &Api, snapshot: &Snapshot) -> Result<Vec<(NodeId, String)>, Failure> {
+    let copied = api.read(|node, now| node.copied(now)).await?;
+    let told = |(id, [one, other]): (NodeId, [SocketAddr; 2])| {
+        let words = format!(
+            "two machines have the key of node {}, at {one} and {other}: tasks of it run on both; on \
+             the copy: systemctl stop edgectl, edgectl node rekey --force, start it again, edgectl \
+             swarm join",
+            snapshot.hostname(id)
+        );
+        (id, words)
+    };
+    Ok(copied.into_iter().map(told).collect())
 }
 
 /// Why nobody answers where this node was to join, for each address.

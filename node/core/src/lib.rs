@@ -13,6 +13,7 @@ mod backoff;
 mod catalog;
 pub mod conditions;
 pub mod constraint;
+mod copies;
 mod departure;
 pub mod devices;
 pub mod dry_run;

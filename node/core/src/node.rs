@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::acquaintances::Acquaintances;
 use crate::addressing::{Addressing, NetworkFacts};
 use crate::autoscale::Autoscaler;
+use crate::copies::Copies;
 use crate::departure::Departure;
 use crate::devices::Devices;
 use crate::edit::{Edit, Edited, Refusal};
@@ -94,6 +95,7 @@ pub struct Node {
     key_sharing: KeySharing,
     fleet_keys: FleetKeys,
     acquaintances: Acquaintances,
+    copies: Copies,
     departure: Departure,
     token_expiry: TokenExpiry,
     outbox: Outbox,
@@ -147,6 +149,7 @@ impl Node {
             autoscaler: Autoscaler::new(me),
             key_sharing: KeySharing::new(me),
             fleet_keys: FleetKeys::new(),
+            copies: Copies::default(),
             departure: Departure::none(),
             outbox: Outbox::default(),
             settle_again_at: Now::NEVER,

@@ -7,6 +7,7 @@ use crdt_state::{FileClass, FileId, Kind, NetworkId, NodeId, RecordKey, ServiceI
 use gossip::{MemberEvent, Now};
 
 use super::Node;
+use crate::copies::Move;
 use crate::event::{Event, Subject};
 use crate::input::Action;
 
@@ -30,7 +31,12 @@ impl Node {
                 (id, "unreachable")
             }
             MemberEvent::Left(id) => (id, "left"),
-            MemberEvent::Moved(id, _) => (id, "moved"),
+            MemberEvent::Moved(id, addr) => match self.copies.on_moved(now, id, addr) {
+                Move::Moved => (id, "moved"),
+                Move::Copied => (id, "copied"),
+                // Twice in each second, for as long as both machines run.
+                Move::StillCopied => return,
+            },
             MemberEvent::Renewed(_) => return,
         };
         self.tell_node(id, action, attributes, wall_ms);

@@ -1,5 +1,6 @@
 //! What can be read of a node.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crdt_state::node::NodeDescription;
@@ -90,6 +91,11 @@ impl Node {
             schedules: &self.schedules,
             autoscaler: &self.autoscaler,
         }
+    }
+
+    /// The nodes whose key two machines have, as this node hears them, each with both addresses.
+    pub fn copied(&self, now: Now) -> Vec<(NodeId, [SocketAddr; 2])> {
+        self.copies.all(now)
     }
 
     /// Does any job have a schedule?
