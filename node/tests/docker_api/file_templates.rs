@@ -42,7 +42,7 @@ fn a_container_gets_its_configs_and_secrets_filled_in_and_no_disk_has_the_secret
     if !can_run() {
         return;
     }
-    let (fleet, dir) = prepared(170, 2);
+    let (fleet, dir) = prepared(211, 2);
     secret(&fleet, &dir, ("key", "value"));
     template(&fleet, &dir, ("config", "app"), APP);
     template(&fleet, &dir, ("config", "whole"), "key={{secret \"key\"}}");
@@ -108,7 +108,7 @@ fn a_template_that_cannot_be_filled_in_is_told_without_a_word_of_a_secret() {
     if !can_run() {
         return;
     }
-    let (fleet, dir) = prepared(171, 2);
+    let (fleet, dir) = prepared(212, 2);
     let create_of = |flags: &[&str], data: &str| {
         let path = dir.path().join("any");
         fs::write(&path, data).expect("written");
@@ -188,7 +188,7 @@ fn both_clients_deploy_a_stack_with_templates() {
     if !can_run() {
         return;
     }
-    let (fleet, dir) = prepared(172, 1);
+    let (fleet, dir) = prepared(213, 1);
     let stack = dir.path().join("stack.yaml").display().to_string();
     let write = |name: &str, data: &str| fs::write(dir.path().join(name), data).expect("written");
     write("stack.yaml", STACK);

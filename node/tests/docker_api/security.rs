@@ -48,7 +48,7 @@ fn a_profile_of_ones_own_denies_and_allows_what_it_says() {
     if !can_run() {
         return;
     }
-    let (fleet, dir) = prepared(173, 1);
+    let (fleet, dir) = prepared(214, 1);
     let file = dir.path().join("profile.json");
     fs::write(&file, PROFILE).expect("written");
     let option = format!("seccomp={}", file.display());
@@ -117,7 +117,7 @@ fn an_apparmor_profile_is_never_left_out_without_a_word() {
     if !can_run() {
         return;
     }
-    let (fleet, dir) = prepared(174, 1);
+    let (fleet, dir) = prepared(215, 1);
     let create = ["service", "create", "-d", "--name", "web", "--restart-condition", "none"];
     let option = ["--security-opt", "apparmor=no-such-profile"];
     let words = [&create[..], &option, &FLAGS, &[busybox_image::IMAGE, "sh", "-c", TRY]].concat();
