@@ -1,8 +1,6 @@
 //! The first day of a fleet: agents without a key join with the command that `swarm init` prints, a
 //! failed `join` reports the reason, and a removed node reports why it ends.
 
-#[path = "joining/copied.rs"]
-mod copied;
 #[path = "joining/replacement.rs"]
 mod replacement;
 #[path = "joining/rotation.rs"]
