@@ -54,11 +54,13 @@ pub enum Nemesis {
     Restore,
     /// Many machines that never become members call one.
     Strangers,
+    /// A member lies about others, about itself and about its records.
+    Lies,
 }
 
 impl Nemesis {
     /// All of them.
-    pub const ALL: [Nemesis; 20] = [
+    pub const ALL: [Nemesis; 21] = [
         Nemesis::Halves,
         Nemesis::Thirds,
         Nemesis::Bridge,
@@ -79,6 +81,7 @@ impl Nemesis {
         Nemesis::Poison,
         Nemesis::Restore,
         Nemesis::Strangers,
+        Nemesis::Lies,
     ];
 }
 
@@ -115,6 +118,8 @@ pub enum Harm {
     Poison(MachineNo, u64),
     /// This many machines that never become members connect to it. Has no end.
     Strangers(MachineNo, u64),
+    /// Another member tells it this many lies. Has no end.
+    Lies(MachineNo, u64),
     /// A copy of its store is made. Has no end.
     StoreCopied(MachineNo),
     /// The machine has no power, and the copied store when the power is back.
@@ -132,12 +137,13 @@ impl Harm {
                 | Harm::Junk(..)
                 | Harm::Poison(..)
                 | Harm::Strangers(..)
+                | Harm::Lies(..)
                 | Harm::StoreCopied(_)
         )
     }
 
-    /// The machines that it disturbs. Clock jumps, junk, poison, strangers and copies of a store should
-    /// disturb no machine.
+    /// The machines that it disturbs. Clock jumps, junk, poison, strangers, lies and copies of a
+    /// store should disturb no machine.
     pub fn disturbs(&self) -> BTreeSet<MachineNo> {
         match self {
             Harm::Cut(links) | Harm::LinkConditions(links, _) => {
@@ -157,6 +163,7 @@ impl Harm {
             | Harm::Junk(..)
             | Harm::Poison(..)
             | Harm::Strangers(..)
+            | Harm::Lies(..)
             | Harm::StoreCopied(_) => BTreeSet::new(),
         }
     }
@@ -191,6 +198,7 @@ impl fmt::Display for Harm {
             Harm::Junk(machine, count) => write!(f, "{count} packets of junk reach n{machine}"),
             Harm::Poison(machine, count) => write!(f, "{count} poison records reach n{machine}"),
             Harm::Strangers(machine, count) => write!(f, "{count} strangers call n{machine}"),
+            Harm::Lies(machine, count) => write!(f, "{count} lies are told to n{machine}"),
             Harm::StoreCopied(machine) => write!(f, "store of n{machine} copied"),
             Harm::StoreRestored(machine) => write!(f, "store of n{machine} restored"),
         }
@@ -247,7 +255,8 @@ fn duration_ms(nemesis: Nemesis, dice: &mut Dice) -> u64 {
         | Nemesis::Roam
         | Nemesis::Junk
         | Nemesis::Poison
-        | Nemesis::Strangers => 1,
+        | Nemesis::Strangers
+        | Nemesis::Lies => 1,
     }
 }
 
@@ -283,6 +292,7 @@ fn harms(nemesis: Nemesis, machines: usize, span: Span, dice: &mut Dice) -> Vec<
             let most = STRANGERS_MAX as u64;
             Harm::Strangers(victim, *dice.pick(&[most / 2, most, most + 200]))
         }
+        Nemesis::Lies => Harm::Lies(victim, dice.between(1, 8)),
         Nemesis::Restore => return restore(victim, span, dice),
     };
     vec![(harm, begin, end)]

@@ -123,9 +123,8 @@ impl Profile {
                 | Nemesis::Junk
                 | Nemesis::Poison
                 | Nemesis::Restore
-                | Nemesis::Strangers => {
-                    Dice::new(seed, &format!("is {nemesis:?} on")).happens(chance)
-                }
+                | Nemesis::Strangers
+                | Nemesis::Lies => Dice::new(seed, &format!("is {nemesis:?} on")).happens(chance),
                 _ => dice.happens(chance),
             };
             Nemesis::ALL.into_iter().filter(|nemesis| is_on(nemesis)).collect()
@@ -134,7 +133,9 @@ impl Profile {
         let mut habits = BTreeSet::new();
         match options.worlds {
             Worlds::AsKept => {
-                nemeses.retain(|it| !matches!(it, Nemesis::Restore | Nemesis::Strangers));
+                nemeses.retain(|it| {
+                    !matches!(it, Nemesis::Restore | Nemesis::Strangers | Nemesis::Lies)
+                });
             }
             Worlds::Whole => {
                 let has = |habit: &Habit| Dice::new(seed, &format!("has {habit:?}")).happens(250);

@@ -290,9 +290,14 @@ impl SimNode {
         tasks.iter().filter(|task| is_meant(task)).filter_map(run).collect()
     }
 
+    /// By what membership knows it.
+    pub fn identity(&self) -> gossip::Identity {
+        self.node.gossip().me()
+    }
+
     /// How many new identities it took since it was started.
     pub fn renewals(&self) -> u64 {
-        let me = self.node.gossip().me();
+        let me = self.identity();
         me.generation - gossip::Identity::at_boot(me.node, me.boots()).generation
     }
 

@@ -73,6 +73,8 @@ pub enum Event {
     StartsAtBound,
     /// More strangers called a node than it keeps addresses of.
     StrangersBeyondBound,
+    /// A lie about a member that is up was told to one that is up.
+    LieTold,
     /// A task with an address ran in a settled fleet.
     OnNetwork,
     /// A slot of a job was completed.
@@ -127,7 +129,7 @@ impl Sometimes {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 37] = [
+    pub const ALL: [Event; 38] = [
         Event::EditDone,
         Event::EditRefused,
         Event::EditUnanswered,
@@ -161,6 +163,7 @@ impl Event {
         Event::NameReused,
         Event::StartsAtBound,
         Event::StrangersBeyondBound,
+        Event::LieTold,
         Event::OnNetwork,
         Event::JobCompleted,
         Event::LeaseMoved,

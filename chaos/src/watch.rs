@@ -316,7 +316,8 @@ impl Watch {
         let (digest, members) = (agent.node.digest(), agent.node.members_hash());
         let renewals = agent.node.renewals();
         let last = &mut self.last[machine.no];
-        self.sometimes.saw_times(Event::Renewed, renewals - last.renewals);
+        // A generation of a later start, which others reported, begins to count anew.
+        self.sometimes.saw_times(Event::Renewed, renewals.saturating_sub(last.renewals));
         last.renewals = renewals;
         if last.digest == digest && last.members == members {
             return;

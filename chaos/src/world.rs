@@ -37,6 +37,7 @@ use crate::watch::Watch;
 mod edits;
 mod faults;
 mod habits;
+mod lies;
 mod orders;
 
 /// An event of an agent.

@@ -14,6 +14,7 @@ mod fleet;
 pub mod gossip;
 pub mod identity;
 mod join;
+pub mod lie;
 pub mod member;
 mod membership;
 mod message;

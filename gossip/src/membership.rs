@@ -30,7 +30,8 @@ mod timers;
 mod view;
 
 #[cfg(test)]
-pub(crate) use packet::{PACKET_BYTES_MAX, Packet};
+pub(crate) use packet::PACKET_BYTES_MAX;
+pub(crate) use packet::Packet;
 
 pub use address_book::STRANGERS_MAX;
 

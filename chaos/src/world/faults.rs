@@ -51,6 +51,7 @@ impl World {
             Harm::Junk(no, count) => self.throw_junk(no, count),
             Harm::Poison(no, count) => self.throw_poison(no, count),
             Harm::Strangers(no, count) => self.call_by_strangers(no, count),
+            Harm::Lies(no, count) => self.tell_lies(no, count),
             Harm::ProgramKill(no) => {
                 if self.machines[no].programs.kill_one(self.at).is_some() {
                     self.watch.unsettled(self.at);
@@ -88,6 +89,7 @@ impl World {
             | Harm::Junk(..)
             | Harm::Poison(..)
             | Harm::Strangers(..)
+            | Harm::Lies(..)
             | Harm::StoreCopied(_) => {}
         }
     }

@@ -135,6 +135,34 @@ fn a_member_cannot_declare_another_gone() {
 }
 
 #[test]
+fn a_member_cannot_declare_another_gone_in_a_generation_that_it_never_had() {
+    let mut fleet = Fleet::settled(5, 49);
+    let me = fleet.nodes[2].gossip.me();
+    let who = Identity { generation: me.generation + (1 << 20), ..me };
+    let list = listed(&fleet, who, MemberState::Unreachable);
+    attack(&mut fleet, &list);
+    is_unharmed(&mut fleet);
+}
+
+#[test]
+fn a_node_hears_of_a_generation_that_others_have_seen_end_and_exceeds_it() {
+    let mut fleet = Fleet::settled(5, 50);
+    fleet.hears_only(2, []);
+    fleet.hears_only(0, [1, 3, 4]);
+    fleet.run_ms(20_000);
+    let me = fleet.nodes[2].gossip.me();
+    let who = Identity { generation: me.generation + (1 << 20), ..me };
+    let bytes = listed(&fleet, who, MemberState::Unreachable).encode();
+    let sender = fleet.id(1);
+    let node = &mut fleet.nodes[0];
+    node.gossip.handle_message(fleet.now, sender, &bytes, &mut node.replica);
+    fleet.drain(0);
+    fleet.heal();
+    assert!(fleet.runs_until(30_000, Fleet::all_agree));
+    assert!(fleet.nodes[2].gossip.me().generation > who.generation);
+}
+
+#[test]
 fn a_member_speaks_for_itself_alone() {
     let (mut gossip, mut replica) = machine();
     let fleet = Fleet::settled(3, 41);

@@ -37,7 +37,9 @@ impl Membership {
         if self.view.is_forgotten(&src) {
             return Err(JunkReason::Forgotten);
         }
-        if !self.view.is_superseded(&src) {
+        if self.view.is_superseded(&src) {
+            self.tell_outranked(now, src);
+        } else {
             self.health.on_heard(now);
             if let Some(event) = self.view.set_addr(src.node, from) {
                 self.effects.push_back(Effect::Event(event));
@@ -108,11 +110,14 @@ impl Membership {
         if known.member.generation > identity.generation {
             return false;
         }
-        if update.state() != State::Down
-            || known.identity() != identity
-            || !known.member.state.is_active()
-        {
+        if update.state() != State::Down || !known.member.state.is_active() {
             return true;
+        }
+        if known.identity() != identity {
+            // A later generation that this node has not heard of, and gone already: the member that it
+            // does hear is asked, and answers with the generation that it has.
+            self.suspect_remotely(now, known.identity());
+            return false;
         }
         // A verdict about a member that is active in this node's view. After a partition heals,
         // each side brings such verdicts about all members of the other side.
@@ -122,6 +127,18 @@ impl Membership {
         }
         self.suspect_remotely(now, identity);
         false
+    }
+
+    /// A node speaks by a generation that others have said is over: it is told the one that it has to
+    /// exceed, at most once per probe interval.
+    fn tell_outranked(&mut self, now: Now, src: Identity) {
+        let Some(known) = self.view.get_mut(src.node) else { return };
+        if known.told != Now::START && now.since(known.told) < self.profile.probe_interval_ms {
+            return;
+        }
+        known.told = now;
+        let update = foca::Member::new(known.identity(), known.incarnation, State::Down);
+        self.send_bare(src, Message::Gossip, Some(update));
     }
 
     fn suspect_remotely(&mut self, now: Now, identity: Identity) {
