@@ -10,9 +10,11 @@ mod docker;
 mod figures;
 mod fleet;
 mod heal;
+mod junk;
 mod overlay;
 mod process;
 mod rolling;
+mod secret_ready;
 mod swarm;
 mod trust;
 

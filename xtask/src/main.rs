@@ -10,6 +10,7 @@ mod demo;
 mod dockerd;
 mod examples;
 mod fleet;
+mod fuzz;
 mod guard;
 mod heal;
 mod http;
@@ -58,6 +59,8 @@ enum Command {
     Vm,
     /// Take each listed rule out of a copy, and see that its test turns red: `[NAME…] [--check]`
     Mutants(mutants::MutantsArgs),
+    /// Let libFuzzer look for bytes that crash a decoder: `cargo xtask fuzz TARGET [--seconds N]`
+    Fuzz(fuzz::FuzzArgs),
     /// Play the recorded sessions against dockerd of Debian's packages, and write what it answers
     Record,
     /// Servers and clients that the bench starts in network namespaces
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::Heal(args) => heal::run(&args),
         Command::Vm => vm::run(),
         Command::Mutants(args) => mutants::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Record => record::run(),
         Command::Load(command) => load::run(&command),
         Command::Bench(command) => bench::run(&command),

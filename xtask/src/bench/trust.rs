@@ -1,10 +1,12 @@
-//! `bench trust`: how long joining by a token takes, and what a fleet notices of wrong tokens.
+//! `bench trust`: how long joining by a token takes, and what a fleet notices of wrong tokens and of
+//! datagrams that no member sent, and how soon a container on another node has read a new secret.
 //!
 //! Three agents of the release build on loopback, without a lab: a lab is joined already. The flood
 //! comes from a program of its own (`node/agent/examples/join_flood.rs`), from sixteen addresses.
 
 use super::figures::{Figures, Limit, Limits, median, worst};
 use super::process::rss_mib;
+use super::{junk, secret_ready};
 use crate::fleet::program;
 use crate::fleet::view::ready_nodes;
 use crate::{http, repo, step::succeed};
@@ -22,6 +24,10 @@ const LIMITS: Limits = &[
     ("create_flooded_s", Limit::AtMost(1.0)),
     ("create_flooded_worst_s", Limit::AtMost(3.0)),
     ("flooded_rss_mib", Limit::AtMost(8.0)),
+    ("junk_cpu_percent", Limit::AtMost(10.0)),
+    ("junk_rss_mib", Limit::AtMost(1.0)),
+    ("secret_ready_ms", Limit::AtMost(300.0)),
+    ("secret_ready_worst_ms", Limit::AtMost(1_000.0)),
 ];
 
 /// A net that no test uses.
@@ -57,6 +63,8 @@ pub fn measure() -> Result<Figures> {
     let mut figures = Figures::new(LIMITS);
     joins(&mut machines, &mut figures)?;
     creates(&machines, &flood, &mut figures)?;
+    junk(&machines, &mut figures)?;
+    secret_ready::measure(&machines.edgectl, &mut figures)?;
     Ok(figures)
 }
 
@@ -96,6 +104,26 @@ fn creates(machines: &Machines, flood: &Path, figures: &mut Figures) -> Result<(
     figures.note("create_flooded_s", median(flooded.clone()));
     figures.note("create_flooded_worst_s", worst(&flooded));
     figures.note("flooded_rss_mib", after - before);
+    Ok(())
+}
+
+/// What datagrams cost that no member sent. The flood of tokens has left the agent's memory as large as
+/// it gets, so what is added is the junk's.
+fn junk(machines: &Machines, figures: &mut Figures) -> Result<()> {
+    let nodes = http::get(&machines.socket(1), "/nodes")?;
+    let second = nodes
+        .as_array()
+        .and_then(|nodes| nodes.iter().find(|node| node["Description"]["Hostname"] == "m2"));
+    let member = second.and_then(|node| node["ID"].as_str()).context("a second member")?;
+    let at = format!("{}:7946", address(1)).parse().context("an address")?;
+    let cost = junk::throw(machines.agents[0].id(), at, member)?;
+    figures.note("junk_cpu_percent", cost.cpu_percent);
+    figures.note("junk_rss_mib", cost.rss_mib);
+    ensure!(
+        cost.rate > 0.8 * f64::from(junk::RATE),
+        "only {:.0} datagrams a second could be thrown: the machine is busy",
+        cost.rate
+    );
     Ok(())
 }
 

@@ -24,7 +24,7 @@ enum Lints {
     Own,
 }
 
-const TABLE: [Entry; 20] = [
+const TABLE: [Entry; 21] = [
     Entry { name: "crdt-state", imports: &[], lints: Lints::Workspace },
     Entry { name: "gossip", imports: &["crdt-state"], lints: Lints::Workspace },
     Entry { name: "overlay", imports: &["crdt-state"], lints: Lints::Workspace },
@@ -108,6 +108,20 @@ const TABLE: [Entry; 20] = [
         name: "chaos",
         imports: &["crdt-state", "gossip", "node-core", "overlay", "runtime-fake"],
         lints: Lints::Workspace,
+    },
+    // What takes bytes of others, wherever it is.
+    Entry {
+        name: "fuzz-targets",
+        imports: &[
+            "crdt-state",
+            "gossip",
+            "node-agent",
+            "node-core",
+            "node-docker",
+            "node-stack",
+            "runtime",
+        ],
+        lints: Lints::Own,
     },
     Entry { name: "examples", imports: &[], lints: Lints::Own },
     Entry { name: "xtask", imports: &[], lints: Lints::Own },
