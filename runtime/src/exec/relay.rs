@@ -108,8 +108,16 @@ impl Relay<'_> {
                 self.children = false;
             }
             self.reap();
-            self.take_frames();
-            self.feed();
+            // The command may take all of a full room at once. Frames behind that were received already,
+            // and nothing would wake this process for them.
+            loop {
+                self.take_frames();
+                let was_full = self.unread.len() >= UNREAD_BYTES_MAX;
+                self.feed();
+                if !was_full || self.unread.len() >= UNREAD_BYTES_MAX {
+                    break;
+                }
+            }
             self.drain();
             self.on_exit();
             self.channel.flush();

@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::Write;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use runtime::exec::frame::{CHUNK_BYTES, Frame, Kind};
 use runtime::exec::{ExecOrder, Fault, Size};
 
@@ -106,6 +108,33 @@ fn what_goes_in_comes_out_whole() {
     writing.join().expect("all was written");
     assert_eq!(said.code, Some(0));
     assert!(said.stdout == sent, "{} bytes of {}", said.stdout.len(), sent.len());
+}
+
+/// A helper that comes late finds all of the input, takes as much as it may hold, and the command takes
+/// all of that at once: what is left was received already, so that nothing new arrives for it.
+#[test]
+fn input_that_fills_the_room_to_the_last_byte_is_not_the_last_that_is_taken() {
+    let mut host = Host::new();
+    let run = run_of(&mut host);
+    let order = ExecOrder { stdin: true, ..sh("wc -c") };
+    let mut session = Session::exec(&host, run, order);
+    let helper = parent_of(session.started());
+    kill(helper, Signal::SIGSTOP).expect("it is ours");
+    let mut bytes = Vec::new();
+    for _ in 0..72 {
+        bytes.extend(Frame::new(Kind::Stdin, [7; 1_024]).to_bytes());
+    }
+    bytes.extend(Frame::new(Kind::End, []).to_bytes());
+    session.socket.write_all(&bytes).expect("the socket holds it");
+    kill(helper, Signal::SIGCONT).expect("it is ours");
+    let said = session.finish();
+    assert_eq!((said.text().trim(), said.code), ("73728", Some(0)));
+}
+
+fn parent_of(pid: u32) -> Pid {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("a parent");
+    Pid::from_raw(line.trim().parse().expect("a number"))
 }
 
 #[test]
