@@ -103,8 +103,7 @@ pub struct Opened {
 /// A node with which datagrams can be exchanged.
 struct Peer {
     key: PublicKey,
-    /// The key in common, computed when it is first needed: on a small machine that takes half a
-    /// millisecond.
+    /// The key in common, computed when it is first needed: that costs as much as many datagrams.
     common: Option<[u8; 32]>,
 }
 

@@ -50,7 +50,7 @@ pub enum SwarmCommand {
     /// Show the root of trust of the API over TLS, or give the fleet another key
     #[command(help_template = examples!(
         "edgectl swarm ca > ca.pem                  by which clients know the nodes",
-        "edgectl swarm ca --rotate                  after a machine was lost, or left with a grudge",
+        "edgectl swarm ca --rotate                  after a machine was lost or stolen",
     ))]
     Ca(ca::CaArgs),
     /// Change what holds for the whole fleet

@@ -30,7 +30,10 @@ pub enum DialFailure {
     )]
     NoAnswer,
     /// A node answered that is no member of this fleet.
-    #[error("it has another fleet key\n  give both nodes the same fleet_key")]
+    #[error(
+        "it has another fleet key, or the key was replaced there\n  join by a token: edgectl swarm \
+         join-token, on that machine; or give both nodes the same fleet_key"
+    )]
     OtherFleet,
     /// Operators removed this node from the fleet.
     #[error(
