@@ -17,7 +17,6 @@ use node_docker::system::TlsInfo;
 use super::Api;
 use super::authority::Authority;
 use super::failure::Failure;
-use super::tokens;
 
 /// `POST /edge/fleet-key/rotate`: another key takes the place of the fleet's.
 pub async fn rotate(State(api): State<Api>) -> Result<Json<KeyRotation>, Failure> {
@@ -46,15 +45,9 @@ pub async fn rotate(State(api): State<Api>) -> Result<Json<KeyRotation>, Failure
     let fact = FleetKeyFact::of(key.bytes());
     let first = &members[..members.len().min(RECIPIENTS_MAX)];
     let keys = Batch::wrap(&key, &fact.check, random()?, first);
-    api.edit(Edit::RotateFleetKey { fact, keys }).await?;
-    // The standing tokens follow from the key, and the certificates are of the authority that there was.
-    tokens::end_standing(&api).await?;
     let clients = api.read(|node, _| read::clients(node.replica())).await?;
-    let mut ended: Vec<String> = Vec::new();
-    for client in clients {
-        api.edit(Edit::RevokeClient { id: client.id }).await?;
-        ended.push(client.name);
-    }
+    api.edit(Edit::RotateFleetKey { fact, keys }).await?;
+    let mut ended: Vec<String> = clients.into_iter().map(|client| client.name).collect();
     ended.sort();
     Ok(Json(KeyRotation { members: members.len() as u64, clients_ended: ended }))
 }

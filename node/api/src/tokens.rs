@@ -51,17 +51,6 @@ pub async fn rotate(api: &Api, role: TokenRole) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ends all standing tokens that this node knows: the key that they follow from is another one.
-pub async fn end_standing(api: &Api) -> Result<(), Failure> {
-    let held = all(api).await?;
-    let is_open =
-        |state: &&TokenState| state.token.origin == TokenOrigin::Standing && state.end.is_none();
-    for state in held.iter().filter(is_open) {
-        api.edit(Edit::EndToken { id: state.token.id, end: TokenEnd::Rotated }).await?;
-    }
-    Ok(())
-}
-
 async fn make_standing(api: &Api, role: TokenRole) -> Result<String, Failure> {
     let text = TokenText::standing(&api.handle.fleet_key(), random()?.id());
     let request = TokenRequest::default();

@@ -222,7 +222,8 @@ pub enum Edit {
         /// What it allows.
         role: ClientRole,
     },
-    /// Puts another key of the fleet in the place of the one that counts.
+    /// Puts another key of the fleet in the place of the one that counts. Standing tokens and clients'
+    /// certificates, which follow from the key, end.
     RotateFleetKey {
         /// Which one it is.
         fact: FleetKeyFact,

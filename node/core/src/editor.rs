@@ -85,7 +85,7 @@ impl Editor<'_> {
             Edit::CreateConfig(request) => self.create_config(&request),
             Edit::AddClient { id, name, role } => self.add_client(id, name, role),
             Edit::RevokeClient { id } => self.revoke_client(id),
-            Edit::RotateFleetKey { fact, keys } => Ok(self.rotate_fleet_key(fact, keys)),
+            Edit::RotateFleetKey { fact, keys } => self.rotate_fleet_key(fact, keys),
             Edit::EndFleetKeys => Ok(self.end_fleet_keys()),
             Edit::UpdateConfig { id, version, labels } => {
                 self.update_file(id.into(), version, &labels)

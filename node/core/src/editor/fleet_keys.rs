@@ -1,21 +1,35 @@
 //! Edits of the fleet's key: it comes wrapped for the members, and nothing here can open it.
 
 use crdt_state::fleet_key::FleetKeyFact;
-use crdt_state::read::fleet_keys;
+use crdt_state::read::{TokenState, clients, fleet_keys, tokens};
 use crdt_state::secret::Batch;
 use crdt_state::spec::{Facet, Life};
+use crdt_state::token::{TokenEnd, TokenOrigin};
 use crdt_state::{RecordKey, Stamp};
 
 use super::Editor;
 use super::secrets::add_keys;
-use crate::edit::Edited;
 use crate::edit::file::WrappedKeys;
+use crate::edit::{Edited, Refusal};
 
 impl Editor<'_> {
     /// Another key takes the place of all that are known here. What was made of them on the other side
-    /// of a partition stays until the sides hear each other; then the newest counts.
-    pub(super) fn rotate_fleet_key(&mut self, fact: FleetKeyFact, keys: Batch) -> Edited {
+    /// of a partition stays until the sides hear each other; then the newest counts. What follows from the
+    /// key ends with it: the standing tokens, and the certificates of clients.
+    pub(super) fn rotate_fleet_key(
+        &mut self,
+        fact: FleetKeyFact,
+        keys: Batch,
+    ) -> Result<Edited, Refusal> {
         self.end_fleet_keys();
+        let is_open =
+            |state: &TokenState| state.token.origin == TokenOrigin::Standing && state.end.is_none();
+        for state in tokens(self.replica).into_iter().filter(is_open) {
+            self.end_token(state.token.id, TokenEnd::Rotated)?;
+        }
+        for client in clients(self.replica) {
+            self.revoke_client(client.id)?;
+        }
         let key = RecordKey::fleet_key(fact.id());
         let created: Stamp = self.replica.next_stamp();
         let life = Life::Present { name: String::new(), created };
@@ -23,7 +37,7 @@ impl Editor<'_> {
         self.replica.edit(key, Facet::FLEET_KEY, &fact, self.wall_ms);
         let wrapped = WrappedKeys { secret: fact.id(), data: fact.check, keys };
         add_keys(self.replica, wrapped, self.wall_ms);
-        Edited::Done
+        Ok(Edited::Done)
     }
 
     /// A node that joins another fleet brings no key of its own.

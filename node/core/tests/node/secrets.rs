@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use crdt_state::client::ClientRole;
 use crdt_state::file::SecretFile;
 use crdt_state::fleet_key::FleetKeyFact;
+use crdt_state::read::clients;
 use crdt_state::secret::{Batch, SecretKeys, WrappedKey};
 use crdt_state::spec::{Labels, Runtime, Scale};
-use crdt_state::{FileClass, FileId, NodeId, PublicKey, RecordKey, SecretId};
+use crdt_state::{ClientId, FileClass, FileId, NodeId, PublicKey, RecordKey, SecretId};
 use node_core::edit::file::{BadFile, SecretRequest, WrappedKeys};
 use node_core::{Edit, Edited, FileRow, Input, Refusal, Removal, ServiceSpec};
 
@@ -105,7 +107,11 @@ fn the_newest_key_of_the_fleet_is_for_every_member_and_for_no_removed_one() {
         assert_eq!(done, Ok(Edited::Done));
         pair.wait(20_000);
     };
+    let client = ClientId([4; 16]);
+    let (name, role) = ("laptop".to_owned(), ClientRole::Operator);
+    pair.hosts[0].edit(Edit::AddClient { id: client, name, role }).expect("added");
     rotate(&mut pair, fact);
+    assert_eq!(clients(pair.hosts[0].node.replica()), [], "their authority was another one");
     let offered = |pair: &Pair, at: usize| pair.hosts[at].fleet_keys.last().cloned();
     assert_eq!(offered(&pair, 0).map(|offer| offer.keys.len()), Some(1));
     assert_eq!(offered(&pair, 1).map(|offer| offer.keys.len()), Some(0), "it waits for the key");
