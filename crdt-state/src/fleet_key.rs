@@ -1,10 +1,14 @@
-//! Keys of the fleet that took the place of its first one. A machine that knows the newest may join,
-//! and members give it to who shows a token. Members are known by their own keys, and need it for
-//! nothing.
+//! Keys that every member is given, in two kinds of records:
+//!
+//! - [`Kind::FLEET_KEY`]: keys of the fleet that took the place of its first one. A machine that knows the
+//!   newest may join, and members give it to who shows a token. Members are known by their own keys, and
+//!   need it for nothing. Decision 34.
+//! - [`Kind::UNLOCK_KEY`]: by which members seal what they keep on their disks. Without any, nothing is
+//!   sealed. Decision 36.
 //!
 //! Each key is a shared record, which holds a hash of it. The key itself is wrapped for every member, as
-//! the key of a secret is ([`crate::secret`]), in records of the same kind. The newest that was not
-//! removed counts. Decision 34.
+//! the key of a secret is ([`crate::secret`]), in records of the same kind. The newest of its kind
+//! that was not removed counts.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +36,8 @@ impl FleetKeyFact {
 }
 
 impl RecordKey {
-    /// The key of the record of a fleet's key.
-    pub fn fleet_key(id: SecretId) -> RecordKey {
-        RecordKey { kind: Kind::FLEET_KEY, id: id.0 }
+    /// The key of the record of a key that every member is given: `kind` is one of the two.
+    pub fn fleet_key(kind: Kind, id: SecretId) -> RecordKey {
+        RecordKey { kind, id: id.0 }
     }
 }

@@ -41,6 +41,8 @@ impl Kind {
     pub const CLIENT: Kind = Kind(0x10);
     /// A key of the fleet that took the place of another one. Shared; the id is of a hash of it.
     pub const FLEET_KEY: Kind = Kind(0x11);
+    /// A key by which members seal what they keep on their disks. Shared; the id is of a hash of it.
+    pub const UNLOCK_KEY: Kind = Kind(0x12);
     /// A part of a secret's sealed data. Shared; the id is a hash of the secret and the number of
     /// the part.
     pub const SECRET_PART: Kind = Kind(0x0d);
@@ -82,6 +84,9 @@ impl Kind {
 
     /// The keys of one secret that a node wrapped for others and itself. Owned.
     pub const SECRET_KEYS: Kind = Kind(0x90);
+
+    /// The kinds of keys that every member is given ([`crate::fleet_key`]).
+    pub const FOR_EVERY_MEMBER: [Kind; 2] = [Kind::FLEET_KEY, Kind::UNLOCK_KEY];
 
     /// Does one node alone write records of this kind?
     pub fn is_owned(self) -> bool {

@@ -239,8 +239,8 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         }
         (Kind::CLIENT, Facet::LIFE) => clients::check_name(&read("the life", value)?),
         (Kind::CLIENT, Facet::CLIENT_ROLE) => read::<ClientRole>("the role", value).map(|_| ()),
-        (Kind::FLEET_KEY, Facet::FLEET_KEY) => {
-            read::<FleetKeyFact>("the key of the fleet", value).map(|_| ())
+        (Kind::FLEET_KEY | Kind::UNLOCK_KEY, Facet::FLEET_KEY) => {
+            read::<FleetKeyFact>("which key of the fleet it is", value).map(|_| ())
         }
         (Kind::IMAGE, Facet::IMAGE) => fit::<ImageFact>("the image", value),
         _ => Ok(()),

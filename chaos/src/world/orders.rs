@@ -92,7 +92,10 @@ impl World {
                 );
             }
             // No history of the simulator creates a secret: its keys are of nobody.
-            Action::ShareKey(_) | Action::Acquaint(_) | Action::TakeFleetKey(_) => {}
+            Action::ShareKey(_)
+            | Action::Acquaint(_)
+            | Action::TakeFleetKey(_)
+            | Action::Seal(_) => {}
             Action::Departed => {
                 self.trace.note(at, format_args!("n{no} has left"), &[]);
                 self.machines[no].has_left = true;

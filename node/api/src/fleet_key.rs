@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crdt_state::fleet_key::FleetKeyFact;
 use crdt_state::secret::{Batch, ContentKey, RECIPIENTS_MAX};
-use crdt_state::{NodeId, PublicKey, read};
+use crdt_state::{Kind, NodeId, PublicKey, read};
 use node_core::Edit;
 use node_docker::edge::KeyRotation;
 use node_docker::system::TlsInfo;
@@ -55,7 +55,7 @@ pub async fn rotate(State(api): State<Api>) -> Result<Json<KeyRotation>, Failure
 /// How often the key was replaced, as far as this node knows.
 pub async fn rotations(api: &Api) -> Result<u64, Failure> {
     let count =
-        |node: &node_core::Node, _| node.replica().keys(crdt_state::Kind::FLEET_KEY).count() as u64;
+        |node: &node_core::Node, _| node.replica().keys(Kind::FLEET_KEY).count() as u64;
     api.read(count).await
 }
 
@@ -75,5 +75,5 @@ pub fn tls_info(api: &Api) -> Result<TlsInfo, Failure> {
 
 /// The members that were not given the newest key yet.
 pub async fn behind(api: &Api) -> Result<BTreeSet<NodeId>, Failure> {
-    api.read(|node, _| node.without_fleet_key()).await
+    api.read(|node, _| node.without_fleet_key(Kind::FLEET_KEY)).await
 }

@@ -106,7 +106,7 @@ impl Touched {
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 26] = [
+const READ: [Kind; 27] = [
     Kind::FLEET_SETTINGS,
     Kind::NODE,
     Kind::NODE_SETTINGS,
@@ -132,6 +132,7 @@ const READ: [Kind; 26] = [
     Kind::SECRET,
     Kind::SECRET_PART,
     Kind::FLEET_KEY,
+    Kind::UNLOCK_KEY,
     Kind::SECRET_KEYS,
 ];
 
@@ -229,7 +230,9 @@ impl Catalog {
                 self.update_file(replica, key, touched);
                 self.count_holders(replica, SecretId(key.id), touched);
             }
-            Kind::FLEET_KEY => self.count_holders(replica, SecretId(key.id), touched),
+            Kind::FLEET_KEY | Kind::UNLOCK_KEY => {
+                self.count_holders(replica, SecretId(key.id), touched);
+            }
             Kind::SECRET_KEYS => self.update_keys(replica, key, touched),
             // It decides nothing that is planned.
             Kind::FLEET_SETTINGS => self.fleet = read::fleet_settings(replica),

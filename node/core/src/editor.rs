@@ -8,7 +8,7 @@ use crdt_state::relation::Relations;
 use crdt_state::replica::Replica;
 use crdt_state::service::{self, Service};
 use crdt_state::spec::{Facet, Life};
-use crdt_state::{FleetImage, ImageFact, NodeId, RecordKey, ServiceId, Stamp};
+use crdt_state::{FleetImage, ImageFact, Kind, NodeId, RecordKey, ServiceId, Stamp};
 use gossip::{Gossip, Now};
 
 use crate::catalog::Catalog;
@@ -86,7 +86,9 @@ impl Editor<'_> {
             Edit::AddClient { id, name, role } => self.add_client(id, name, role),
             Edit::RevokeClient { id } => self.revoke_client(id),
             Edit::RotateFleetKey { fact, keys } => self.rotate_fleet_key(fact, keys),
-            Edit::EndFleetKeys => Ok(self.end_fleet_keys()),
+            Edit::EndFleetKeys => Ok(self.end_fleet_keys(&Kind::FOR_EVERY_MEMBER)),
+            Edit::SetUnlockKey { fact, keys } => Ok(self.set_unlock_key(fact, keys)),
+            Edit::EndUnlockKeys => Ok(self.end_fleet_keys(&[Kind::UNLOCK_KEY])),
             Edit::UpdateConfig { id, version, labels } => {
                 self.update_file(id.into(), version, &labels)
             }

@@ -1,11 +1,12 @@
-//! The key of the fleet that counts, as this node is told of it.
+//! The keys for every member that count, as this node is told of them: the key of the fleet, and the
+//! unlock key.
 
 use crdt_state::fleet_key::FleetKeyFact;
 use crdt_state::replica::Replica;
 use crdt_state::secret::KeyFor;
 use crdt_state::{Kind, read};
 
-/// The newest key of the fleet, wrapped for this node.
+/// The newest key of its kind, wrapped for this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FleetKeyOffer {
     /// Which one it is.
@@ -14,37 +15,51 @@ pub struct FleetKeyOffer {
     pub keys: Vec<KeyFor>,
 }
 
-/// What the agent was offered.
+/// What became of the keys of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FleetKeyNews {
+    /// This one counts from now on.
+    Newest(FleetKeyOffer),
+    /// All that there were have been removed. It is never said where no key is known: a node that lost
+    /// its records knows none.
+    Ended,
+}
+
+/// What the agent was told of the keys of one kind.
 #[derive(Debug)]
 pub struct FleetKeys {
+    kind: Kind,
     is_due: bool,
-    offered: Option<FleetKeyOffer>,
+    told: Option<FleetKeyNews>,
 }
 
 impl FleetKeys {
     /// Everything is to be looked at.
-    pub fn new() -> FleetKeys {
-        FleetKeys { is_due: true, offered: None }
+    pub fn new(kind: Kind) -> FleetKeys {
+        FleetKeys { kind, is_due: true, told: None }
     }
 
-    /// A record changed: a key of the fleet, or who has it.
+    /// A record changed: a key, or who has it.
     pub fn on_record(&mut self, kind: Kind) {
-        self.is_due |= [Kind::FLEET_KEY, Kind::SECRET_KEYS].contains(&kind);
+        self.is_due |= [self.kind, Kind::SECRET_KEYS].contains(&kind);
     }
 
-    /// The key that the agent is to take now; `None`: it has been offered, or there is none but the
-    /// first.
-    pub fn take_due(&mut self, replica: &Replica) -> Option<FleetKeyOffer> {
+    /// What the agent is to be told now; `None`: it knows, or there never was a key of this kind.
+    pub fn take_due(&mut self, replica: &Replica) -> Option<FleetKeyNews> {
         if !std::mem::take(&mut self.is_due) {
             return None;
         }
-        let fact = read::newest_fleet_key(replica)?;
-        let keys = read::keys_for(replica, fact.id(), replica.me());
-        let offer = FleetKeyOffer { fact, keys };
-        if self.offered.as_ref() == Some(&offer) {
+        let news = match read::newest_fleet_key(replica, self.kind) {
+            Some(fact) => {
+                let keys = read::keys_for(replica, fact.id(), replica.me());
+                FleetKeyNews::Newest(FleetKeyOffer { fact, keys })
+            }
+            None => replica.keys(self.kind).next().map(|_| FleetKeyNews::Ended)?,
+        };
+        if self.told.as_ref() == Some(&news) {
             return None;
         }
-        self.offered = Some(offer.clone());
-        Some(offer)
+        self.told = Some(news.clone());
+        Some(news)
     }
 }

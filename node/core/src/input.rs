@@ -21,7 +21,7 @@ use crate::devices::FoundDevices;
 use crate::edit::file::WrappedKeys;
 use crate::edit::{Edit, Edited, Refusal};
 use crate::event::Event;
-use crate::fleet_keys::FleetKeyOffer;
+use crate::fleet_keys::{FleetKeyNews, FleetKeyOffer};
 use crate::secrets::KeyShare;
 
 /// A fact.
@@ -121,6 +121,8 @@ pub enum Action {
     Acquaint(PublicKey),
     /// This is the key of the fleet from now on.
     TakeFleetKey(FleetKeyOffer),
+    /// What this node keeps on its disk is to be sealed by this key from now on, or by none.
+    Seal(FleetKeyNews),
     /// Seal a datagram and send it; it may be lost.
     SendDatagram {
         /// The node that the message was for.

@@ -66,7 +66,7 @@ pub use devices::FoundDevices;
 pub use dry_run::DryRun;
 pub use edit::{Edit, Edited, Refusal, Removal, ServiceSpec, Steer};
 pub use event::{Event, Subject};
-pub use fleet_keys::FleetKeyOffer;
+pub use fleet_keys::{FleetKeyNews, FleetKeyOffer};
 pub use input::{Action, Input};
 pub use node::{Node, NodeConfig, NodeTimer};
 pub use own_records::NodeFacts;

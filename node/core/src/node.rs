@@ -94,6 +94,7 @@ pub struct Node {
     autoscaler: Autoscaler,
     key_sharing: KeySharing,
     fleet_keys: FleetKeys,
+    unlock_keys: FleetKeys,
     acquaintances: Acquaintances,
     copies: Copies,
     departure: Departure,
@@ -148,7 +149,8 @@ impl Node {
             schedules: Schedules::new(me),
             autoscaler: Autoscaler::new(me),
             key_sharing: KeySharing::new(me),
-            fleet_keys: FleetKeys::new(),
+            fleet_keys: FleetKeys::new(Kind::FLEET_KEY),
+            unlock_keys: FleetKeys::new(Kind::UNLOCK_KEY),
             copies: Copies::default(),
             departure: Departure::none(),
             outbox: Outbox::default(),
@@ -338,6 +340,7 @@ impl Node {
             self.token_expiry.on_record(&self.replica, key.kind, now);
             self.key_sharing.on_record(key.kind);
             self.fleet_keys.on_record(key.kind);
+            self.unlock_keys.on_record(key.kind);
             self.acquaintances.on_record(&self.replica, *key);
             self.tell(wall_ms, *key, before);
             if [RecordKey::node(self.me), RecordKey::named_resources(self.me)].contains(key) {

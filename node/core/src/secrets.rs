@@ -1,4 +1,4 @@
-//! Who is to have the key of a secret or of the fleet, and who gives it to them.
+//! Who is to have the key of a secret, of the fleet or of its disks, and who gives it to them.
 //!
 //! ```text
 //! a node is to have a key and has none ──▶ the first holder that is here opens its own key and
@@ -6,8 +6,8 @@
 //! ```
 //! A secret's key is for two keepers and for every node that a service which names the secret may be
 //! placed on by its constraints, whether it has a task now or not: what is left of a site after a
-//! partition can start the task again without anybody else. Decision 30. The newest key of the fleet is
-//! for every member.
+//! partition can start the task again without anybody else. Decision 30. The newest key of the fleet and
+//! the newest unlock key are for every member.
 //!
 //! Here is only who: keys are opened and wrapped by the agent, which answers with an input. Nothing
 //! here looks at a clock, and nothing is written while nothing changes.
@@ -33,7 +33,7 @@ pub const KEEPERS: usize = 2;
 /// Keys that are wrapped at once: each takes a tenth of a millisecond, and some ten on a small machine.
 const AT_ONCE_MAX: usize = 64;
 
-/// The key of a secret or of the fleet, to be wrapped for nodes that are to have it.
+/// A key to be wrapped for nodes that are to have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyShare {
     /// The secret.
@@ -66,6 +66,7 @@ impl KeySharing {
             Kind::SECRET_PART,
             Kind::SECRET_KEYS,
             Kind::FLEET_KEY,
+            Kind::UNLOCK_KEY,
             Kind::SERVICE,
             Kind::NODE,
             Kind::NODE_SETTINGS,
@@ -95,9 +96,10 @@ impl KeySharing {
             FileId::Secret(id) => Some((id, recipients(id, planner))),
             FileId::Config(_) => None,
         });
-        let newest = read::newest_fleet_key(replica);
-        let of_fleet = newest.map(|fact| (fact.id(), members(planner).collect()));
-        secrets.chain(of_fleet).filter_map(|wanted| self.share(wanted, planner, replica)).collect()
+        let newest = Kind::FOR_EVERY_MEMBER.map(|kind| read::newest_fleet_key(replica, kind));
+        let for_all =
+            newest.into_iter().flatten().map(|key| (key.id(), members(planner).collect()));
+        secrets.chain(for_all).filter_map(|wanted| self.share(wanted, planner, replica)).collect()
     }
 
     fn share(
@@ -126,8 +128,8 @@ impl KeySharing {
             let is_emptied =
                 || read::file_part(replica, &first).is_some_and(|(_, part)| part.data.is_empty());
             let is_replaced = || {
-                let life = replica.life(&RecordKey::fleet_key(*id));
-                matches!(life, Some(Life::Removed { .. }))
+                let keys = Kind::FOR_EVERY_MEMBER.map(|kind| RecordKey::fleet_key(kind, *id));
+                keys.iter().any(|key| matches!(replica.life(key), Some(Life::Removed { .. })))
             };
             is_own && (is_emptied() || is_replaced())
         });

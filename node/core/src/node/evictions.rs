@@ -21,9 +21,11 @@ impl Node {
         others.map(|(id, _)| *id).collect()
     }
 
-    /// The members that were not given the newest key of the fleet yet.
-    pub fn without_fleet_key(&self) -> BTreeSet<NodeId> {
-        let Some(fact) = read::newest_fleet_key(&self.replica) else { return BTreeSet::new() };
+    /// The members that were not given the newest key of this kind yet, which every member is to have.
+    pub fn without_fleet_key(&self, kind: Kind) -> BTreeSet<NodeId> {
+        let Some(fact) = read::newest_fleet_key(&self.replica, kind) else {
+            return BTreeSet::new();
+        };
         let holders = self.planner.catalog().secrets.holders(fact.id());
         let all = self.members().into_iter().chain([self.me]);
         all.filter(|node| !holders.contains(node)).collect()

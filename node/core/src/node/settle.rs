@@ -9,6 +9,7 @@ use gossip::Now;
 
 use super::Node;
 use crate::addressing::LiveTask;
+use crate::fleet_keys::FleetKeyNews;
 use crate::input::Action;
 use crate::tasks::{StepTime, TaskOrder};
 use crate::withdrawals::HeldStop;
@@ -79,8 +80,11 @@ impl Node {
         self.drain_gossip(now, wall_ms);
         self.give_orders(now, wall_ms);
         self.share_keys(now, wall_ms);
-        if let Some(offer) = self.fleet_keys.take_due(&self.replica) {
+        if let Some(FleetKeyNews::Newest(offer)) = self.fleet_keys.take_due(&self.replica) {
             self.outbox.push(Action::TakeFleetKey(offer));
+        }
+        if let Some(news) = self.unlock_keys.take_due(&self.replica) {
+            self.outbox.push(Action::Seal(news));
         }
         self.outbox.flush(&self.replica);
         self.settle_again_at = if self.is_unfinished() { now } else { Now::NEVER };

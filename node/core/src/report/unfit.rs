@@ -34,6 +34,7 @@ impl UnfitRow {
             Kind::STACK => "stack",
             Kind::CLIENT => "client",
             Kind::FLEET_KEY => "key of the fleet",
+            Kind::UNLOCK_KEY => "unlock key",
             Kind::FLEET_SETTINGS => "fleet settings",
             _ => "record",
         }

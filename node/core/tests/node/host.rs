@@ -14,8 +14,8 @@ use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey, ServiceId, StoreId};
 use gossip::{GossipConfig, Now};
 use node_core::{
-    Action, Edit, Edited, Event, FleetKeyOffer, FoundDevices, Input, KeyShare, NetworkFacts, Node,
-    NodeConfig, NodeFacts, Refusal, ServiceSpec, TaskView,
+    Action, Edit, Edited, Event, FleetKeyNews, FleetKeyOffer, FoundDevices, Input, KeyShare,
+    NetworkFacts, Node, NodeConfig, NodeFacts, Refusal, ServiceSpec, TaskView,
 };
 
 pub(crate) struct Host {
@@ -41,6 +41,8 @@ pub(crate) struct Host {
     /// Keys of secrets that it was asked to give to others.
     pub(crate) shares: Vec<KeyShare>,
     pub(crate) fleet_keys: Vec<FleetKeyOffer>,
+    /// What it was to seal its disk by.
+    pub(crate) sealing: Vec<FleetKeyNews>,
 }
 
 pub(crate) fn replica(store: u64, disk: &BTreeMap<RecordKey, Vec<u8>>) -> Replica {
@@ -167,6 +169,7 @@ impl Host {
             sent: Vec::new(),
             shares: Vec::new(),
             fleet_keys: Vec::new(),
+            sealing: Vec::new(),
         };
         host.drain();
         host
@@ -214,6 +217,7 @@ impl Host {
                 Action::ShareKey(share) => self.shares.push(share),
                 Action::Acquaint(_) => {}
                 Action::TakeFleetKey(offer) => self.fleet_keys.push(offer),
+                Action::Seal(news) => self.sealing.push(news),
             }
         }
     }

@@ -9,9 +9,9 @@ use crdt_state::fleet_key::FleetKeyFact;
 use crdt_state::read::clients;
 use crdt_state::secret::{Batch, SecretKeys, WrappedKey};
 use crdt_state::spec::{Labels, Runtime, Scale};
-use crdt_state::{ClientId, FileClass, FileId, NodeId, PublicKey, RecordKey, SecretId};
+use crdt_state::{ClientId, FileClass, FileId, Kind, NodeId, PublicKey, RecordKey, SecretId};
 use node_core::edit::file::{BadFile, SecretRequest, WrappedKeys};
-use node_core::{Edit, Edited, FileRow, Input, Refusal, Removal, ServiceSpec};
+use node_core::{Edit, Edited, FileRow, FleetKeyNews, Input, Refusal, Removal, ServiceSpec};
 
 use crate::host::{Host, spec};
 use crate::pair::Pair;
@@ -115,12 +115,12 @@ fn the_newest_key_of_the_fleet_is_for_every_member_and_for_no_removed_one() {
     let offered = |pair: &Pair, at: usize| pair.hosts[at].fleet_keys.last().cloned();
     assert_eq!(offered(&pair, 0).map(|offer| offer.keys.len()), Some(1));
     assert_eq!(offered(&pair, 1).map(|offer| offer.keys.len()), Some(0), "it waits for the key");
-    assert_eq!(pair.hosts[0].node.without_fleet_key(), [second].into());
+    assert_eq!(pair.hosts[0].node.without_fleet_key(Kind::FLEET_KEY), [second].into());
     assert_eq!(share(&mut pair.hosts[0]), 1);
     pair.wait(20_000);
     let offer = offered(&pair, 1).expect("an offer");
     assert_eq!((offer.fact, offer.keys.len()), (fact, 1));
-    assert!(pair.hosts[1].node.without_fleet_key().is_empty());
+    assert!(pair.hosts[1].node.without_fleet_key(Kind::FLEET_KEY).is_empty());
 
     // The one before is nobody's business any more, and a removed node is given none.
     let removal = Removal::Force;
@@ -130,6 +130,36 @@ fn the_newest_key_of_the_fleet_is_for_every_member_and_for_no_removed_one() {
     let old = RecordKey::secret_keys(first, fact.id());
     let held = pair.hosts[0].node.replica().owned::<SecretKeys>(&old);
     assert_eq!(held, None, "the wrapped keys of the one before are dropped");
+}
+
+#[test]
+fn a_disk_is_sealed_by_the_newest_unlock_key_and_by_none_only_where_one_was_removed() {
+    let mut pair = Pair::joined();
+    assert!(
+        pair.hosts.iter().all(|host| host.sealing.is_empty()),
+        "who knows no key unseals nothing"
+    );
+    let me = pair.hosts[0].node.public_key().expect("it described itself");
+    let keys_given = |pair: &Pair, at: usize| match pair.hosts[at].sealing.last() {
+        Some(FleetKeyNews::Newest(offer)) => Some((offer.fact, offer.keys.len())),
+        Some(FleetKeyNews::Ended) | None => None,
+    };
+    for secret in [7, 8] {
+        let fact = FleetKeyFact::of(&[secret; 32]);
+        let done = pair.hosts[0].edit(Edit::SetUnlockKey { fact, keys: wrapped(&[me]) });
+        assert_eq!(done, Ok(Edited::Done));
+        pair.wait(20_000);
+        assert_eq!(keys_given(&pair, 0), Some((fact, 1)));
+        assert_eq!(keys_given(&pair, 1), Some((fact, 0)), "it waits for the key");
+        assert_eq!(share(&mut pair.hosts[0]), 1);
+        pair.wait(20_000);
+        assert_eq!(keys_given(&pair, 1), Some((fact, 1)));
+    }
+    pair.hosts[1].edit(Edit::EndUnlockKeys).expect("ended");
+    pair.wait(20_000);
+    for host in &pair.hosts {
+        assert_eq!(host.sealing.last(), Some(&FleetKeyNews::Ended));
+    }
 }
 
 #[test]
