@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use node_agent::config::{Config, ConfigKey};
+use node_agent::lock::{KeyringError, Locked, Unlocked};
 use node_agent::rekey::{self, Rekeyed, RunningTasks};
 use node_agent::{Agent, AgentStartError, ExitReason};
 use tokio::net::UnixListener;
@@ -186,6 +187,20 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
 }
 
+/// Waits until a locked node is unlocked.
+async fn unlock(
+    config: &Config,
+    listener: &UnixListener,
+) -> Result<Option<Unlocked>, AgentStartError> {
+    let Some(locked) = Locked::look(&config.data_dir).map_err(KeyringError::from)? else {
+        return Ok(None);
+    };
+    tracing::warn!("this node is locked, its tasks go on; to unlock it: edgectl swarm unlock");
+    let unlocked = node_api::until_unlocked(listener, locked, config.unlock_key_file.clone());
+    let unlocked = unlocked.await.map_err(AgentStartError::Thread)?;
+    Ok(Some(unlocked))
+}
+
 /// Runs the agent and its API, until `told` or the agent ends.
 async fn live(
     config: Config,
@@ -194,7 +209,12 @@ async fn live(
 ) -> Result<ExitReason, AgentStartError> {
     let folder = config.stacks.clone();
     let (data_dir, socket) = (config.data_dir.clone(), config.socket.clone());
-    let mut agent = Agent::start(config).await?;
+    tokio::pin!(told);
+    let unlocked = tokio::select! {
+        unlocked = unlock(&config, &listener) => unlocked?,
+        () = &mut told => return Ok(ExitReason::Stopped),
+    };
+    let mut agent = Agent::start(config, unlocked).await?;
     let mut serving = tokio::spawn(node_api::serve(listener, agent.handle().clone()));
     let handle = agent.handle().clone();
     let watching =
@@ -205,7 +225,7 @@ async fn live(
             tracing::error!("the API has ended ({failed:?}); the agent ends, its tasks go on");
             ExitReason::Crashed
         }
-        () = told => ExitReason::Stopped,
+        () = &mut told => ExitReason::Stopped,
     };
     match &exit_reason {
         ExitReason::Stopped => tracing::info!("the agent ends; its tasks go on"),

@@ -47,7 +47,7 @@ async fn fleet_of(count: usize, config: impl Fn(usize, &[&Agent]) -> Config) -> 
     for number in 0..count {
         let first: Vec<&Agent> = agents.iter().take(1).collect();
         let config = config(number, &first);
-        agents.push(Agent::start(config).await.unwrap_or_else(|error| panic!("{error}")));
+        agents.push(Agent::start(config, None).await.unwrap_or_else(|error| panic!("{error}")));
     }
     let begun = Instant::now();
     for agent in &agents {
@@ -135,7 +135,8 @@ async fn publish(
     architecture: &str,
     sizes: &[usize],
 ) -> (Digest, Vec<Digest>) {
-    let builder = Agent::start(config(dir, "maker", &[])).await.unwrap_or_else(|e| panic!("{e}"));
+    let builder =
+        Agent::start(config(dir, "maker", &[]), None).await.unwrap_or_else(|e| panic!("{e}"));
     let made = make(images(&builder), name, architecture, sizes);
     let (events, mut said) = tokio::sync::mpsc::unbounded_channel();
     let pushed = builder.handle().puller().push(&reference(name), None, events).await;

@@ -16,8 +16,7 @@ pub fn fleet_keys(replica: &Replica, kind: Kind) -> Vec<(Stamp, FleetKeyFact)> {
         let (_, fact) = replica.facet::<FleetKeyFact>(&key, Facet::FLEET_KEY)?;
         (fact.id().0 == key.id).then_some((created, fact))
     };
-    let mut found: Vec<(Stamp, FleetKeyFact)> =
-        replica.keys(kind).filter_map(read).collect();
+    let mut found: Vec<(Stamp, FleetKeyFact)> = replica.keys(kind).filter_map(read).collect();
     found.sort_by_key(|(created, _)| *created);
     found
 }

@@ -47,6 +47,8 @@ pub struct Config {
     pub fleet_key: Option<FleetKey>,
     /// A file with a join token, by which a node without members joins; read when it is needed.
     pub join_token_file: Option<PathBuf>,
+    /// A file that opens what this node keeps on its disk, if that is sealed.
+    pub unlock_key_file: Option<PathBuf>,
     /// Where the node's key, its state and its tasks' files are kept.
     pub data_dir: PathBuf,
     /// The unix socket of the API.

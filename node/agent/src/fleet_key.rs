@@ -4,7 +4,7 @@
 use crdt_state::fleet_key::FleetKeyFact;
 use node_core::FleetKeyOffer;
 
-use super::identity::{self, NodeKey};
+use super::identity::NodeKey;
 use super::shared::Shared;
 use crate::config::FleetKey;
 
@@ -27,7 +27,7 @@ pub(super) fn take(shared: &Shared, offer: &FleetKeyOffer, node: &NodeKey) {
     };
     // A copy for a start without the records. They have it too, so a full disk is no reason to refuse.
     if shared.config.fleet_key.is_none()
-        && let Err(error) = identity::replace_fleet_key(&shared.config.data_dir, &key)
+        && let Err(error) = shared.keyring().replace_fleet_key(&key)
     {
         tracing::warn!("the fleet has another key: {error}");
     }

@@ -11,7 +11,7 @@ use crdt_state::task::Run;
 use crdt_state::token::TokenEnd;
 use crdt_state::{NodeId, read};
 use gossip::Now;
-use node_core::{Edit, Edited, Event, Node, Refusal, SealedSecret};
+use node_core::{Edit, Edited, Event, FleetKeyOffer, Node, Refusal, SealedSecret};
 use runtime::cgroup::ability::Ability;
 use runtime::image::auth::Login;
 use runtime::image::{Images, PullError, Reference};
@@ -24,10 +24,11 @@ use super::logs::LogStream;
 use super::path_failure::PathFailure;
 use super::path_row::PathRow;
 use super::revision::Changes;
+use super::sealing;
 use super::shared::Shared;
 use crate::config::{Config, FleetKey, JoinAddr};
-use crate::identity::{self, IdentityError};
 use crate::join_token::TokenText;
+use crate::lock::{KeyringError, UnlockKey};
 use crate::transport::{DialFailure, JoinGrant, LogRequest};
 
 /// Commands that wait for the node at most; above, callers wait.
@@ -57,7 +58,7 @@ pub enum NotTakenOver {
     Unanswered(#[from] Unanswered),
     /// The key cannot be kept.
     #[error(transparent)]
-    Key(#[from] IdentityError),
+    Key(#[from] KeyringError),
 }
 
 /// Access to the node; clones reach the same one.
@@ -167,10 +168,20 @@ impl Handle {
         self.shared.fleet_key.lock().expect("nothing panics while it holds the key").clone()
     }
 
+    /// The key by which the members seal what they keep on their disks, of what was wrapped for this node.
+    pub fn open_unlock_key(&self, offer: &FleetKeyOffer) -> Option<UnlockKey> {
+        sealing::open(offer, self.shared.files.key())
+    }
+
+    /// Is what this node keeps on its disk sealed?
+    pub fn is_sealed(&self) -> bool {
+        self.shared.keyring().is_sealed()
+    }
+
     /// From now on, and also after the next start, this node belongs to the fleet with this key.
     /// For a node that is alone and whose key is not in its configuration.
-    pub fn set_fleet_key(&self, key: FleetKey) -> Result<(), IdentityError> {
-        identity::replace_fleet_key(&self.config().data_dir, &key)?;
+    pub fn set_fleet_key(&self, key: FleetKey) -> Result<(), KeyringError> {
+        self.shared.keyring().replace_fleet_key(&key)?;
         self.shared.transport.set_fleet_key(&key);
         *self.shared.fleet_key.lock().expect("nothing panics while it holds the key") = key;
         Ok(())

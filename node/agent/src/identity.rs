@@ -15,7 +15,7 @@ use ed25519_dalek::{Signer, SigningKey};
 
 pub use boot::next_boot;
 
-use crate::config::{Config, FleetKey};
+use crate::config::FleetKey;
 
 /// The file of the node's key in the data directory.
 pub const NODE_KEY_FILE: &str = "node.key";
@@ -122,13 +122,14 @@ pub fn make_data_dir(path: &Path) -> Result<(), IdentityError> {
         .map_err(|error| IdentityError::DataDir { path: path.to_owned(), error })
 }
 
-/// The fleet's key: the configured one, else that of the data directory, made if there is none.
-pub fn fleet_key(config: &Config) -> Result<FleetKey, IdentityError> {
-    match &config.fleet_key {
-        Some(key) => Ok(key.clone()),
-        None => key_file::read_or_create(&config.data_dir.join(FLEET_KEY_FILE))
-            .map(FleetKey::from_bytes),
-    }
+/// The fleet's key in a file of the data directory, made if there is none.
+pub fn fleet_key(data_dir: &Path) -> Result<FleetKey, IdentityError> {
+    key_file::read_or_create(&data_dir.join(FLEET_KEY_FILE)).map(FleetKey::from_bytes)
+}
+
+/// Writes the node's key into a file of the data directory.
+pub fn keep_node_key(data_dir: &Path, secret: &[u8; 32]) -> Result<(), IdentityError> {
+    key_file::write(&data_dir.join(NODE_KEY_FILE), secret)
 }
 
 /// Replaces the key of the data directory; the old key is kept beside it.
@@ -164,19 +165,14 @@ mod tests {
     fn a_fleet_key_that_is_replaced_is_kept_beside_it() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().expect("a directory");
-        let config = Config { data_dir: dir.path().to_owned(), ..config() };
-        let before = fleet_key(&config).expect("a new key");
+        let before = fleet_key(dir.path()).expect("a new key");
         let other = FleetKey::from_bytes([9; 32]);
         replace_fleet_key(dir.path(), &other).expect("replaced");
-        assert_eq!(fleet_key(&config).expect("the other key"), other);
+        assert_eq!(fleet_key(dir.path()).expect("the other key"), other);
         let old = dir.path().join("fleet.key.old");
         assert_eq!(FleetKey::read(&old).expect("a key"), before);
         let mode = std::fs::metadata(old).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-    }
-
-    fn config() -> Config {
-        Config::from_sources(None, |_| None, &[]).expect("the defaults are valid")
     }
 
     #[test]

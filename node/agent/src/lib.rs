@@ -31,6 +31,7 @@ pub mod images;
 pub mod join_token;
 mod joining;
 mod local_runs;
+pub mod lock;
 mod logs;
 mod machine;
 pub mod memory;
@@ -51,6 +52,7 @@ mod revision;
 mod route;
 mod run_request;
 mod run_use;
+mod sealing;
 pub mod secrets;
 mod sessions;
 mod shared;
@@ -84,6 +86,7 @@ pub use sessions::{RunSession, SessionGone, SessionWriter};
 pub use volumes::{NotRemoved, VolumeRemoval};
 
 use config::Config;
+use lock::Unlocked;
 
 /// A running agent without its API; dropping it ends the agent, and no task.
 pub struct Agent {
@@ -111,9 +114,13 @@ pub enum ExitReason {
 }
 
 impl Agent {
-    /// Opens everything and starts. To be called in the runtime that is to read logs.
-    pub async fn start(config: Config) -> Result<Agent, AgentStartError> {
-        start::start(config).await
+    /// Opens everything and starts, with the keys of the node if they were sealed. To be called in the
+    /// runtime that is to read logs.
+    pub async fn start(
+        config: Config,
+        unlocked: Option<Unlocked>,
+    ) -> Result<Agent, AgentStartError> {
+        start::start(config, unlocked).await
     }
 
     /// Access to the node.

@@ -19,7 +19,7 @@ use super::command::{Command, Written};
 use super::history::History;
 use super::networks::Networks;
 use super::shared::Shared;
-use super::{ExitReason, fleet_key, joining, secrets};
+use super::{ExitReason, fleet_key, joining, sealing, secrets};
 use crate::store::{StoreEvent, StoreWriter};
 use crate::transport::{Arrival, DialFailure, Transport};
 
@@ -215,6 +215,7 @@ impl NodeLoop {
                 tracing::info!("the disk is written again, nothing was lost");
                 *disk = None;
             }
+            StoreEvent::Resealed(done) => sealing::resealed(&self.shared, done),
             StoreEvent::Persisted { seq } => {
                 drop(disk);
                 self.step(Input::Persisted { seq });
@@ -286,6 +287,9 @@ impl NodeLoop {
         while let Some(action) = self.node.poll_action() {
             match action {
                 Action::Acquaint(key) => self.transport.acquaint(key),
+                Action::Seal(news) => {
+                    sealing::take(&self.shared, &self.store, news, self.shared.files.key());
+                }
                 Action::TakeFleetKey(offer) => {
                     fleet_key::take(&self.shared, &offer, self.shared.files.key());
                 }

@@ -16,8 +16,10 @@ use super::file_data::FileReader;
 use super::images::ImagePuller;
 use super::networks::{self, OpenedNetworks};
 use super::own_addresses::OwnAddresses;
+use super::sealing;
 use crate::config::{Config, FleetKey};
 use crate::identity::{self, IdentityError, NodeKey};
+use crate::lock::{Keyring, KeyringError, Unlocked};
 use crate::store::{Copied, OpenedStore, Store, StoreError};
 use crate::transport::ListenError;
 
@@ -32,9 +34,12 @@ fn own_hostname(start: &TaskStart) -> String {
 /// Why the agent did not start. Tasks of an earlier agent continue.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentStartError {
-    /// Data directory or keys.
+    /// The data directory.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The keys of the node.
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,6 +76,7 @@ pub(super) struct OpenedParts {
     pub(super) config: Config,
     pub(super) key: NodeKey,
     pub(super) fleet_key: FleetKey,
+    pub(super) keyring: Keyring,
     pub(super) boot: u64,
     pub(super) seed: u64,
     pub(super) opened: OpenedStore,
@@ -87,9 +93,16 @@ pub(super) struct OpenedParts {
 }
 
 /// Opens everything; uses no network.
-pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
+pub(super) fn open(
+    config: Config,
+    unlocked: Option<Unlocked>,
+) -> Result<OpenedParts, AgentStartError> {
     identity::make_data_dir(&config.data_dir)?;
-    let mut opened = Store::open(&config.data_dir)?;
+    let store_key = unlocked.as_ref().map(Unlocked::store_key);
+    let mut opened = Store::open(&config.data_dir, store_key)?;
+    if let Some(why) = opened.not_rewritten.take() {
+        tracing::error!("the store could not be sealed ({why}); that is tried at the next start");
+    }
     if let Some(aside) = opened.set_aside.take() {
         tracing::error!(
             "the store could not be read ({}) and is kept as {}; this node begins with an empty \
@@ -98,8 +111,10 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
             aside.path.display()
         );
     }
-    let key = NodeKey::load_or_create(&config.data_dir)?;
-    let fleet_key = identity::fleet_key(&config)?;
+    let mut keyring = Keyring::open(&config.data_dir, unlocked)?;
+    let key = keyring.node().clone();
+    let fleet_key = keyring.fleet_key(&config)?;
+    sealing::trust_file(&mut keyring, &config);
     let boot = identity::next_boot(&config.data_dir)?;
     if let Some(id) = id_of_copy(&opened.store, boot) {
         opened.id = id;
@@ -129,6 +144,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
     Ok(OpenedParts {
         key,
         fleet_key,
+        keyring,
         boot,
         seed: u64::from_le_bytes(seed),
         opened,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crdt_state::NodeId;
 
 use crate::identity::{FLEET_KEY_FILE, IdentityError, NODE_KEY_FILE, NodeKey};
+use crate::lock::{BadSealedKeys, Locked, SEALED_KEYS_FILE};
 use crate::store::{STORE_FILE, Store, StoreError};
 
 /// What to do when tasks run.
@@ -60,6 +61,9 @@ pub enum NotRekeyed {
     /// The key cannot be read or made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The sealed keys cannot be read.
+    #[error(transparent)]
+    Sealed(#[from] BadSealedKeys),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(StoreError),
@@ -77,11 +81,12 @@ pub enum NotRekeyed {
 
 /// Gives the machine with this data directory another identity.
 pub fn rekey(data_dir: &Path, running: RunningTasks) -> Result<Rekeyed, NotRekeyed> {
-    if !data_dir.join(NODE_KEY_FILE).exists() {
+    let locked = Locked::look(data_dir)?;
+    if locked.is_none() && !data_dir.join(NODE_KEY_FILE).exists() {
         return Err(NotRekeyed::NoNode { path: data_dir.to_owned() });
     }
-    match Store::open(data_dir) {
-        Ok(_) => {}
+    match Store::open(data_dir, None) {
+        Ok(_) | Err(StoreError::Sealed { .. }) => {}
         Err(StoreError::InUse { .. }) => return Err(NotRekeyed::AgentRuns),
         Err(error) => return Err(NotRekeyed::Store(error)),
     }
@@ -89,10 +94,14 @@ pub fn rekey(data_dir: &Path, running: RunningTasks) -> Result<Rekeyed, NotRekey
     if count > 0 && running == RunningTasks::Refuse {
         return Err(NotRekeyed::TasksRun { count });
     }
-    let before = NodeKey::load_or_create(data_dir)?.node();
+    // Nobody needs to open what is locked to give it up.
+    let before = match locked {
+        Some(locked) => locked.node(),
+        None => NodeKey::load_or_create(data_dir)?.node(),
+    };
     let mut aside = Vec::new();
     // The key comes last: whatever interrupts this, it can be repeated.
-    for name in [FLEET_KEY_FILE, STORE_FILE, NODE_KEY_FILE] {
+    for name in [FLEET_KEY_FILE, STORE_FILE, NODE_KEY_FILE, SEALED_KEYS_FILE] {
         aside.extend(set_aside(&data_dir.join(name), before)?);
     }
     let after = NodeKey::load_or_create(data_dir)?.node();
@@ -121,6 +130,7 @@ fn set_aside(path: &Path, before: NodeId) -> Result<Option<PathBuf>, NotRekeyed>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lock::{Keyring, UnlockKey};
 
     #[test]
     fn a_machine_is_another_node_afterwards_and_nothing_is_lost() {
@@ -139,12 +149,26 @@ mod tests {
     }
 
     #[test]
+    fn a_locked_machine_whose_key_is_lost_becomes_another_node() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut keyring = Keyring::open(dir.path(), None).expect("a key");
+        let before = keyring.node().node();
+        keyring.seal(&UnlockKey::from_bytes([1; 32])).expect("sealed");
+        drop(Store::open(dir.path(), keyring.store_key()).expect("a sealed store"));
+        let done = rekey(dir.path(), RunningTasks::Refuse).expect("rekeyed");
+        assert_eq!(done.before, before);
+        assert_eq!(done.aside.len(), 2, "{:?}", done.aside);
+        assert!(Locked::look(dir.path()).expect("readable").is_none());
+        assert_eq!(NodeKey::load_or_create(dir.path()).expect("a key").node(), done.after);
+    }
+
+    #[test]
     fn nothing_is_done_where_there_is_no_node_or_while_its_agent_runs() {
         let dir = tempfile::tempdir().expect("a directory");
         let refused = rekey(dir.path(), RunningTasks::Refuse);
         assert!(matches!(refused, Err(NotRekeyed::NoNode { .. })), "{refused:?}");
         let before = NodeKey::load_or_create(dir.path()).expect("a key").node();
-        let _agent = Store::open(dir.path()).expect("a store");
+        let _agent = Store::open(dir.path(), None).expect("a store");
         let refused = rekey(dir.path(), RunningTasks::Ignore);
         assert!(matches!(refused, Err(NotRekeyed::AgentRuns)), "{refused:?}");
         assert_eq!(NodeKey::load_or_create(dir.path()).expect("a key").node(), before);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crdt_state::NodeId;
 use node_core::Event;
@@ -17,6 +17,7 @@ use super::networks::Networks;
 use super::own_addresses::OwnAddresses;
 use super::refused::Refused;
 use crate::config::{Config, FleetKey};
+use crate::lock::Keyring;
 use crate::transport::Transport;
 
 /// What all handles share.
@@ -43,8 +44,17 @@ pub(super) struct Shared {
     pub(super) files: FileReader,
     /// The key of the fleet.
     pub(super) fleet_key: Mutex<FleetKey>,
+    /// Where the keys of this node are kept.
+    pub(super) keyring: Mutex<Keyring>,
     /// What was changed through this node.
     pub(super) audit: Arc<AuditLog>,
     /// The nodes that were to be asked but do not answer, with the reason.
     pub(super) refused: Refused,
+}
+
+impl Shared {
+    /// Where the keys of this node are kept.
+    pub(super) fn keyring(&self) -> MutexGuard<'_, Keyring> {
+        self.keyring.lock().expect("nothing panics while it holds the keys")
+    }
 }

@@ -23,6 +23,7 @@ use super::{
     token_join,
 };
 use crate::config::{Config, JoinAddr};
+use crate::lock::Unlocked;
 use crate::store::{Store, StoreEvent, StoreWriter};
 use crate::transport::{ARRIVALS_MAX, Arrival, Transport, TransportConfig};
 
@@ -30,8 +31,11 @@ use crate::transport::{ARRIVALS_MAX, Arrival, Transport, TransportConfig};
 const DIAL_DEADLINE_MIN: Duration = Duration::from_secs(2);
 
 /// Opens everything and starts the thread of the node.
-pub(super) async fn start(config: Config) -> Result<Agent, AgentStartError> {
-    let opening = open(config)?;
+pub(super) async fn start(
+    config: Config,
+    unlocked: Option<Unlocked>,
+) -> Result<Agent, AgentStartError> {
+    let opening = open(config, unlocked)?;
     let (ready, started) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let thread = std::thread::Builder::new()
@@ -125,6 +129,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         disk: Mutex::new(None),
         files: opening.files,
         fleet_key: Mutex::new(opening.fleet_key),
+        keyring: Mutex::new(opening.keyring),
         audit,
         refused: Refused::default(),
     });

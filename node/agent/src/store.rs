@@ -5,23 +5,31 @@
 //! from its peers. The store must never be written when nothing changed, and must never end the
 //! agent.
 
+mod failure;
+mod sealing;
 mod writer;
 
-use std::any::Any;
-use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crdt_state::{RecordKey, StoreId};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-pub use writer::{Batch, StoreEvent, StoreWriter};
+use failure::{OpenFailure, Unreadable, panic_text, sort};
+use sealing::{Meta, sealed};
+
+pub use failure::StoreError;
+pub use sealing::StoreKey;
+pub use writer::{Batch, Sealing, StoreEvent, StoreWriter};
 
 /// The store's file in the data directory.
 pub const STORE_FILE: &str = "state.redb";
 
 /// The layout of the tables. Records carry their own version.
 const FORMAT: u64 = 1;
+
+/// The same, with values that are sealed.
+const SEALED_FORMAT: u64 = 2;
 
 /// Memory for pages. Records are read once, at the start, and kept by the replica; 256 KiB hold the
 /// inner pages of a tree of some thousand records, which every write needs.
@@ -33,48 +41,21 @@ const SET_ASIDE_MAX: u32 = 9;
 const RECORDS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("records");
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 
+/// In `META`: the layout.
+const FORMAT_NAME: &str = "format";
+
+/// In `META`: the id of the store.
+const STORE_ID: &str = "store id";
+
 /// In `META`: the number of the agent's start that used the store last.
 const BOOT: &str = "boot";
-
-/// Why there is no store. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another agent has it open.
-    #[error(
-        "another agent uses {}\n  stop that one (edgectl status shows it), or give this one its \
-         own directory with --data-dir DIR", path.display()
-    )]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A newer version wrote it.
-    #[error(
-        "{} was written by a newer edgectl (format {format}, this one knows {FORMAT})\n  \
-         start that version, or move the file away: the node then pulls its state from its peers",
-        path.display()
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        format: u64,
-    },
-    /// The disk refuses.
-    #[error("cannot open {}: {error}\n  see that the disk is mounted, writable and not full, or \
-             name another directory with --data-dir DIR", path.display())]
-    Disk {
-        /// The file.
-        path: PathBuf,
-        /// The system's message.
-        error: String,
-    },
-}
 
 /// An open store.
 pub struct Store {
     path: PathBuf,
     database: Database,
+    /// By what its values are sealed.
+    key: Option<StoreKey>,
 }
 
 /// The contents of an opened store.
@@ -87,6 +68,8 @@ pub struct OpenedStore {
     pub records: Vec<(RecordKey, Vec<u8>)>,
     /// The file that could not be read, if there was one.
     pub set_aside: Option<SetAside>,
+    /// Why the store is not sealed although it should be, or the other way round.
+    pub not_rewritten: Option<String>,
 }
 
 /// Whether a store is an older copy that replaced the one that was used last.
@@ -110,26 +93,24 @@ pub struct SetAside {
     pub why: String,
 }
 
-/// A file that can never be opened, in contrast to a disk that may be repaired.
-struct Unreadable(String);
-
-enum OpenFailure {
-    Unreadable(Unreadable),
-    Refused(StoreError),
+struct Contents {
+    database: Database,
+    format: u64,
+    id: StoreId,
+    records: Vec<(RecordKey, Vec<u8>)>,
 }
 
-type Contents = (Database, StoreId, Vec<(RecordKey, Vec<u8>)>);
-
 impl Store {
-    /// Opens the store of a data directory, made if there is none, and reads all of it.
-    pub fn open(data_dir: &Path) -> Result<OpenedStore, StoreError> {
+    /// Opens the store of a data directory, made if there is none, and reads all of it. With a key it
+    /// is sealed by it afterwards, also if it was not before; a sealed one needs its key.
+    pub fn open(data_dir: &Path, key: Option<StoreKey>) -> Result<OpenedStore, StoreError> {
         let path = data_dir.join(STORE_FILE);
-        let (contents, set_aside) = match open_file(&path) {
+        let (contents, set_aside) = match open_file(&path, key.as_ref()) {
             Ok(contents) => (contents, None),
             Err(OpenFailure::Refused(error)) => return Err(error),
             Err(OpenFailure::Unreadable(Unreadable(why))) => {
                 let aside = set_aside(&path)?;
-                let contents = open_file(&path).map_err(|failure| match failure {
+                let contents = open_file(&path, key.as_ref()).map_err(|failure| match failure {
                     OpenFailure::Refused(error) => error,
                     OpenFailure::Unreadable(Unreadable(error)) => {
                         StoreError::Disk { path: path.clone(), error }
@@ -138,16 +119,53 @@ impl Store {
                 (contents, Some(SetAside { path: aside, why }))
             }
         };
-        let (database, id, records) = contents;
-        Ok(OpenedStore { store: Store { path, database }, id, records, set_aside })
+        let Contents { database, format, id, records } = contents;
+        // What an interrupted rewriting left.
+        let _ = std::fs::remove_file(sealing::fresh_path(&path));
+        let store = Store { path, database, key: None };
+        let (store, not_rewritten) = match (key, format) {
+            (None, _) => (store, None),
+            (Some(key), SEALED_FORMAT) => (Store { key: Some(key), ..store }, None),
+            // The agent ended before the store was sealed.
+            (Some(key), _) => match store.reseal(Some(key)) {
+                Ok(store) => (store, None),
+                Err((store, why)) => (store, Some(why)),
+            },
+        };
+        Ok(OpenedStore { store, id, records, set_aside, not_rewritten })
+    }
+
+    /// The same store, sealed by this key or by none. An error leaves it as it was.
+    fn reseal(self, key: Option<StoreKey>) -> Result<Store, (Store, String)> {
+        match self.rewritten(key.as_ref()) {
+            Ok(database) => Ok(Store { path: self.path, database, key }),
+            Err(why) => Err((self, why)),
+        }
+    }
+
+    fn rewritten(&self, key: Option<&StoreKey>) -> Result<Database, String> {
+        let boot = || -> Result<Option<u64>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(META)?;
+            Ok(table.get(BOOT)?.map(|boot| boot.value()))
+        };
+        let boot = boot().map_err(|error| error.to_string())?;
+        match read(&self.path, &self.database, self.key.as_ref()) {
+            Ok(Some(Rows { id, records, .. })) => {
+                let rows = records.iter().map(|(row, value)| (*row, value.as_slice()));
+                sealing::rewrite(&self.path, &Meta { id, boot }, key, rows)
+            }
+            Ok(None) => Err("the store is empty".to_owned()),
+            Err(OpenFailure::Unreadable(Unreadable(why))) => Err(why),
+            Err(OpenFailure::Refused(error)) => Err(error.to_string()),
+        }
     }
 
     /// Opens a store again that refused a write. The file must exist: a store is never made from
     /// scratch under a running agent.
-    fn reopen(path: &Path) -> Result<Store, String> {
+    fn reopen(path: &Path, key: Option<StoreKey>) -> Result<Store, String> {
         let open = || Database::builder().set_cache_size(CACHE_BYTES).open(path);
         match catch_unwind(AssertUnwindSafe(open)) {
-            Ok(Ok(database)) => Ok(Store { path: path.to_owned(), database }),
+            Ok(Ok(database)) => Ok(Store { path: path.to_owned(), database, key }),
             Ok(Err(error)) => Err(error.to_string()),
             Err(panic) => Err(panic_text(&*panic)),
         }
@@ -155,7 +173,7 @@ impl Store {
 
     /// Gives the store a new id, as if it had been created now.
     pub fn renew_id(&self) -> Result<StoreId, StoreError> {
-        initialise(&self.database)
+        initialise(&self.database, self.key.as_ref())
             .map_err(|error| StoreError::Disk { path: self.path.clone(), error: error.to_string() })
     }
 
@@ -189,7 +207,10 @@ impl Store {
             let mut table = transaction.open_table(RECORDS)?;
             for (key, change) in &batch.changes {
                 match change {
-                    Some(bytes) => table.insert(key.to_bytes().as_slice(), bytes.as_slice())?,
+                    Some(bytes) => {
+                        let value = sealed(self.key.as_ref(), key, bytes);
+                        table.insert(key.to_bytes().as_slice(), value.as_slice())?
+                    }
                     None => table.remove(key.to_bytes().as_slice())?,
                 };
             }
@@ -201,32 +222,43 @@ impl Store {
 
 /// Opens, creates where empty, and reads. A damaged file can trip an assertion of the database;
 /// that means a bad file, not a bug of this program.
-fn open_file(path: &Path) -> Result<Contents, OpenFailure> {
-    catch_unwind(AssertUnwindSafe(|| open_or_create(path)))
+fn open_file(path: &Path, key: Option<&StoreKey>) -> Result<Contents, OpenFailure> {
+    catch_unwind(AssertUnwindSafe(|| open_or_create(path, key)))
         .unwrap_or_else(|panic| Err(OpenFailure::Unreadable(Unreadable(panic_text(&*panic)))))
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("damaged").to_owned()
-}
-
-fn open_or_create(path: &Path) -> Result<Contents, OpenFailure> {
+fn open_or_create(path: &Path, key: Option<&StoreKey>) -> Result<Contents, OpenFailure> {
     let database = Database::builder()
         .set_cache_size(CACHE_BYTES)
         .create(path)
         .map_err(|error| sort(path, error.into()))?;
-    let (id, records) = match read(path, &database)? {
-        Some(contents) => contents,
-        None => (initialise(&database).map_err(|error| sort(path, error))?, Vec::new()),
+    let Rows { format, id, records } = match read(path, &database, key)? {
+        Some(rows) => rows,
+        None => {
+            let id = initialise(&database, key).map_err(|error| sort(path, error))?;
+            Rows { format: format_with(key), id, records: Vec::new() }
+        }
     };
-    Ok((database, id, records))
+    Ok(Contents { database, format, id, records })
 }
 
-type Records = (StoreId, Vec<(RecordKey, Vec<u8>)>);
+fn format_with(key: Option<&StoreKey>) -> u64 {
+    if key.is_some() { SEALED_FORMAT } else { FORMAT }
+}
+
+/// What a store holds, with its values opened.
+struct Rows {
+    format: u64,
+    id: StoreId,
+    records: Vec<(RecordKey, Vec<u8>)>,
+}
 
 /// `None`: the file is new.
-fn read(path: &Path, database: &Database) -> Result<Option<Records>, OpenFailure> {
+fn read(
+    path: &Path,
+    database: &Database,
+    key: Option<&StoreKey>,
+) -> Result<Option<Rows>, OpenFailure> {
     let failed = |error: redb::Error| sort(path, error);
     let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
     let meta = match transaction.open_table(META) {
@@ -238,64 +270,45 @@ fn read(path: &Path, database: &Database) -> Result<Option<Records>, OpenFailure
         let value = meta.get(name).map_err(|error| failed(error.into()))?;
         Ok(value.map(|value| value.value()))
     };
-    match number("format")? {
-        Some(FORMAT) => {}
-        Some(format) => {
-            return Err(OpenFailure::Refused(StoreError::Newer { path: path.to_owned(), format }));
-        }
-        None => return Err(OpenFailure::Unreadable(Unreadable("it has no format".to_owned()))),
-    }
-    let Some(id) = number("store id")? else {
-        return Err(OpenFailure::Unreadable(Unreadable("it has no id".to_owned())));
+    let unreadable = |why: &str| OpenFailure::Unreadable(Unreadable(why.to_owned()));
+    let path = path.to_owned();
+    let format = number(FORMAT_NAME)?.ok_or_else(|| unreadable("it has no format"))?;
+    let key = match (format, key) {
+        (FORMAT, _) => None,
+        (SEALED_FORMAT, Some(key)) => Some(key),
+        (SEALED_FORMAT, None) => return Err(OpenFailure::Refused(StoreError::Sealed { path })),
+        _ => return Err(OpenFailure::Refused(StoreError::Newer { path, format })),
     };
+    let id = number(STORE_ID)?.ok_or_else(|| unreadable("it has no id"))?;
     let table = transaction.open_table(RECORDS).map_err(|error| failed(error.into()))?;
     let mut records = Vec::new();
     for row in table.iter().map_err(|error| failed(error.into()))? {
-        let (key, value) = row.map_err(|error| failed(error.into()))?;
-        let key = RecordKey::from_bytes(key.value())
-            .ok_or_else(|| OpenFailure::Unreadable(Unreadable("a key is damaged".to_owned())))?;
-        records.push((key, value.value().to_vec()));
+        let (row, value) = row.map_err(|error| failed(error.into()))?;
+        let row =
+            RecordKey::from_bytes(row.value()).ok_or_else(|| unreadable("a key is damaged"))?;
+        let value = match key {
+            Some(key) => key.open(&row, value.value()),
+            None => Some(value.value().to_vec()),
+        };
+        records.push((row, value.ok_or_else(|| unreadable("it is sealed by another key"))?));
     }
-    Ok(Some((StoreId(id), records)))
+    Ok(Some(Rows { format, id: StoreId(id), records }))
 }
 
 /// Writes the tables and a new id.
-fn initialise(database: &Database) -> Result<StoreId, redb::Error> {
+fn initialise(database: &Database, key: Option<&StoreKey>) -> Result<StoreId, redb::Error> {
     let mut id = [0; 8];
     getrandom::fill(&mut id).expect("random bytes made the node's key a moment ago");
     let id = u64::from_le_bytes(id);
     let transaction = database.begin_write()?;
     {
         let mut meta = transaction.open_table(META)?;
-        meta.insert("format", FORMAT)?;
-        meta.insert("store id", id)?;
+        meta.insert(FORMAT_NAME, format_with(key))?;
+        meta.insert(STORE_ID, id)?;
         transaction.open_table(RECORDS)?;
     }
     transaction.commit()?;
     Ok(StoreId(id))
-}
-
-/// Distinguishes a damaged file from a disk that refuses now and may work later.
-fn sort(path: &Path, error: redb::Error) -> OpenFailure {
-    use OpenFailure::{Refused, Unreadable as Damaged};
-    let path = path.to_owned();
-    match error {
-        redb::Error::DatabaseAlreadyOpen => Refused(StoreError::InUse { path }),
-        redb::Error::Io(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::PermissionDenied
-                    | ErrorKind::ReadOnlyFilesystem
-                    | ErrorKind::StorageFull
-                    | ErrorKind::QuotaExceeded
-                    | ErrorKind::NotFound
-                    | ErrorKind::IsADirectory
-            ) =>
-        {
-            Refused(StoreError::Disk { path, error: error.to_string() })
-        }
-        error => Damaged(Unreadable(error.to_string())),
-    }
 }
 
 /// Moves the file to the first free `state.redb.unreadable-N`.

@@ -35,7 +35,7 @@ fn join_addr(agent: &Agent) -> JoinAddr {
 }
 
 async fn start(config: Config) -> Agent {
-    Agent::start(config).await.unwrap_or_else(|error| panic!("{error}"))
+    Agent::start(config, None).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Checks every agent until the condition holds on all.
@@ -208,11 +208,11 @@ async fn the_history_of_an_agent_replays_to_the_same_state() {
 async fn a_second_agent_in_the_same_directory_or_on_the_same_port_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let first = start(config(dir.path(), "n1", &[])).await;
-    let same_directory = Agent::start(config(dir.path(), "n1", &[])).await;
+    let same_directory = Agent::start(config(dir.path(), "n1", &[]), None).await;
     assert!(matches!(same_directory.err(), Some(AgentStartError::Store(_))));
     let mut same_port = config(dir.path(), "n2", &[]);
     same_port.listen = first.handle().local_addr();
-    assert!(matches!(Agent::start(same_port).await.err(), Some(AgentStartError::Listen(_))));
+    assert!(matches!(Agent::start(same_port, None).await.err(), Some(AgentStartError::Listen(_))));
     first.stop().await;
 }
 

@@ -29,6 +29,26 @@ pub async fn rotate(State(api): State<Api>) -> Result<Json<KeyRotation>, Failure
                 .to_owned(),
         ));
     }
+    let NewKey { fact, keys, members } = for_members(&api).await?;
+    let clients = api.read(|node, _| read::clients(node.replica())).await?;
+    api.edit(Edit::RotateFleetKey { fact, keys }).await?;
+    let mut ended: Vec<String> = clients.into_iter().map(|client| client.name).collect();
+    ended.sort();
+    Ok(Json(KeyRotation { members, clients_ended: ended }))
+}
+
+/// A key that every member is to have.
+pub struct NewKey {
+    /// Which one it is.
+    pub fact: FleetKeyFact,
+    /// The key, wrapped for the members.
+    pub keys: Batch,
+    /// How many members there are.
+    pub members: u64,
+}
+
+/// Makes a key, and wraps it for the members.
+pub async fn for_members(api: &Api) -> Result<NewKey, Failure> {
     let members = api.read(|node, _| {
         let replica = node.replica();
         let others = node.members().into_iter().filter_map(|id| read::public_key_of(replica, id));
@@ -45,17 +65,12 @@ pub async fn rotate(State(api): State<Api>) -> Result<Json<KeyRotation>, Failure
     let fact = FleetKeyFact::of(key.bytes());
     let first = &members[..members.len().min(RECIPIENTS_MAX)];
     let keys = Batch::wrap(&key, &fact.check, random()?, first);
-    let clients = api.read(|node, _| read::clients(node.replica())).await?;
-    api.edit(Edit::RotateFleetKey { fact, keys }).await?;
-    let mut ended: Vec<String> = clients.into_iter().map(|client| client.name).collect();
-    ended.sort();
-    Ok(Json(KeyRotation { members: members.len() as u64, clients_ended: ended }))
+    Ok(NewKey { fact, keys, members: members.len() as u64 })
 }
 
 /// How often the key was replaced, as far as this node knows.
 pub async fn rotations(api: &Api) -> Result<u64, Failure> {
-    let count =
-        |node: &node_core::Node, _| node.replica().keys(Kind::FLEET_KEY).count() as u64;
+    let count = |node: &node_core::Node, _| node.replica().keys(Kind::FLEET_KEY).count() as u64;
     api.read(count).await
 }
 

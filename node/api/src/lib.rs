@@ -10,6 +10,7 @@
 mod archive;
 mod audit;
 mod authority;
+mod autolock;
 mod autoscale;
 mod caller;
 mod certificates;
@@ -38,6 +39,7 @@ mod join;
 mod json_list;
 mod latest;
 mod lifecycle;
+mod locked;
 mod login;
 mod logs;
 mod lookup;
@@ -89,6 +91,8 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tower::Layer;
 use tower::util::MapRequestLayer;
+
+pub use locked::until_unlocked;
 
 use change::Change;
 use execs::Execs;
@@ -156,7 +160,7 @@ pub async fn serve(listener: UnixListener, handle: Handle) -> std::io::Result<()
     tokio::spawn(standalone::removal::watch(api.clone()));
     let unversioned = MapRequestLayer::new(drop_version).layer(router(api));
     tokio::select! {
-        ended = server::serve(listener, remote, unversioned, allowance) => ended,
+        ended = server::serve(&listener, remote, unversioned, allowance) => ended,
         never = tls => match never {},
     }
 }
@@ -201,6 +205,8 @@ fn router(api: Api) -> Router {
         .route("/swarm/join", post(join::join))
         .route("/swarm/leave", post(swarm::leave))
         .route("/swarm/update", post(swarm::update))
+        .route("/swarm/unlockkey", get(autolock::key))
+        .route("/swarm/unlock", post(autolock::not_locked))
         .merge(edge_routes())
         .fallback(system::unknown)
         .method_not_allowed_fallback(system::unknown)

@@ -4,7 +4,6 @@
 use axum::extract::Path;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::{Value, json};
 
 use super::Api;
 use super::failure::Failure;
@@ -24,8 +23,6 @@ pub fn routes() -> Router<Api> {
         .route("/plugins/{*plugin}", get(plugin).post(plugin).delete(plugin))
         .route("/networks/{id}/connect", post(connect))
         .route("/networks/{id}/disconnect", post(disconnect))
-        .route("/swarm/unlockkey", get(unlock_key))
-        .route("/swarm/unlock", post(unlock))
 }
 
 async fn build() -> Failure {
@@ -69,15 +66,4 @@ async fn disconnect(Path(network): Path<String>) -> Failure {
     Failure::NotYet(format!(
         "a task has the networks of its service: edgectl service update --network-rm {network} SERVICE"
     ))
-}
-
-/// As Docker answers where no key is set.
-async fn unlock_key() -> Json<Value> {
-    Json(json!({"UnlockKey": ""}))
-}
-
-async fn unlock() -> Failure {
-    Failure::Conflict(
-        "swarm is not locked: there is no locked state, a node starts by itself".to_owned(),
-    )
 }

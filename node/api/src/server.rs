@@ -59,7 +59,7 @@ impl Allowance {
 
 /// Serves until the listener fails: processes of this machine, and clients of `remote`.
 pub async fn serve<S>(
-    listener: UnixListener,
+    listener: &UnixListener,
     mut remote: mpsc::Receiver<Remote>,
     service: S,
     allowance: Allowance,

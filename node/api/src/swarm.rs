@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use super::{Answer, Api, Change, Sent, fleet_key, tokens};
+use super::{Answer, Api, Change, Sent, autolock, fleet_key, tokens};
 use node_core::Edit;
-use node_docker::swarm_options::{asks_to_rotate, task_history_limit, without_effect};
+use node_docker::swarm_options::{
+    asks_to_rotate, autolock as asked_autolock, task_history_limit, without_effect,
+};
 use node_docker::system::{InitRequest, JoinTokens, Orchestration, Swarm, SwarmSpec};
 use node_docker::{Timestamp, Version, read};
 
@@ -34,6 +36,7 @@ pub async fn inspect(State(api): State<Api>) -> Result<Json<Swarm>, Failure> {
 pub async fn without_tokens(api: Api, snapshot: &Snapshot) -> Result<Swarm, Failure> {
     let mut swarm = fleet(&api, snapshot);
     swarm.tls_info = Some(fleet_key::tls_info(&api)?);
+    swarm.spec.encryption_config.auto_lock_managers = Some(autolock::is_on(&api).await?);
     swarm.root_rotation_in_progress = !fleet_key::behind(&api).await?.is_empty();
     swarm.spec.ca_config.force_rotate = fleet_key::rotations(&api).await?;
     Ok(swarm)
@@ -83,7 +86,11 @@ pub async fn init(State(api): State<Api>, body: Sent) -> Result<Json<String>, Fa
     check_listening(listen_addr, &api)?;
     check_advertised(advertise_addr, &snapshot)?;
     check_advertised(data_path_addr, &snapshot)?;
-    change_settings(&api, Change::Apply, None, &read(&body)?).await?;
+    let request = read(&body)?;
+    change_settings(&api, Change::Apply, None, &request).await?;
+    if asked_autolock(&request) == Some(true) {
+        autolock::turn_on(&api).await?;
+    }
     Ok(Json(snapshot.me.to_string()))
 }
 
@@ -192,14 +199,26 @@ pub async fn update(
 ) -> Result<(), Failure> {
     let query = query?;
     let is_set = |asked: &Option<String>| matches!(asked.as_deref(), Some("1" | "true" | "True"));
-    if is_set(&query.rotate_manager_unlock_key) {
-        return Err(Failure::Bad("there is no unlock key: no node is ever locked".to_owned()));
-    }
     let request = json!({ "Spec": read::<Value>(&body?)? });
     if let Some(refusal) = without_effect(&request) {
         return Err(Failure::Bad(refusal));
     }
+    let is_locked = autolock::is_on(&api).await?;
+    let wanted = asked_autolock(&request).unwrap_or(is_locked);
+    let rotates = is_set(&query.rotate_manager_unlock_key);
+    if rotates && !wanted {
+        return Err(Failure::Bad(
+            "there is no unlock key\ntry: edgectl swarm update --autolock, which makes one"
+                .to_owned(),
+        ));
+    }
     change_settings(&api, change, query.version, &request).await?;
+    match (is_locked, wanted) {
+        (true, false) => autolock::turn_off(&api).await?,
+        (false, true) => autolock::turn_on(&api).await?,
+        (true, true) if rotates => autolock::turn_on(&api).await?,
+        _ => {}
+    }
     if asks_to_rotate(&request, fleet_key::rotations(&api).await?) {
         let _ = fleet_key::rotate(State(api.clone())).await?;
     }

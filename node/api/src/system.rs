@@ -190,6 +190,22 @@ async fn swarm_info(api: &Api, snapshot: &Snapshot) -> Result<SwarmInfo, Failure
     })
 }
 
+/// What can be said of this machine while the agent does not run.
+pub fn machine() -> Info {
+    let name = nix::sys::utsname::uname();
+    Info {
+        name: name.map(|name| name.nodename().to_string_lossy().into_owned()).unwrap_or_default(),
+        server_version: VERSION.to_owned(),
+        driver: "none".to_owned(),
+        kernel_version: kernel(),
+        operating_system: "Linux (edgectl)".to_owned(),
+        os_type: "linux".to_owned(),
+        architecture: std::env::consts::ARCH.to_owned(),
+        system_time: wall_clock(),
+        ..Info::default()
+    }
+}
+
 fn kernel() -> String {
     nix::sys::utsname::uname()
         .map(|name| name.release().to_string_lossy().into_owned())

@@ -68,8 +68,6 @@ const COMMANDS: &[(&str, &str, &str, &str)] = &[
         "what uses the disk is removed kind by kind",
         "edgectl image prune, edgectl volume prune, edgectl network prune",
     ),
-    ("swarm", "unlock", "there is no locked state", "edgectl status"),
-    ("swarm", "unlock-key", "there is no locked state", "edgectl status"),
     ("node", "promote", "every node is equal, there is nothing to promote", "edgectl node ls"),
     (
         "node",
@@ -194,7 +192,6 @@ mod tests {
             (&["service", "create", "--credential-spec=x", "nginx"], "for Windows containers"),
             (&["service", "create", "--isolation", "hyperv", "nginx"], "for Windows containers"),
             (&["swarm", "init", "--data-path-port", "5789"], "UDP 4789"),
-            (&["swarm", "init", "--autolock"], "no locked state"),
             (&["swarm", "update", "--max-snapshots", "7"], "no Raft log"),
             (&["service", "update", "--mode", "global", "web"], "a service keeps its mode"),
             (

@@ -7,11 +7,12 @@ use super::failure::{Exit, Failure};
 use super::output::{count, print, say};
 use crate::examples;
 use node_docker::node::Node;
-use node_docker::system::{InitRequest, JoinAnswer, JoinRequest};
+use node_docker::system::{InitRequest, JoinAnswer, JoinRequest, SwarmSpec};
 
 mod ca;
 mod settings;
 mod token;
+mod unlock;
 
 pub use ca::replace_key;
 
@@ -26,6 +27,9 @@ pub enum SwarmCommand {
         #[arg(long, value_name = "N", value_parser = settings::limit,
             allow_negative_numbers = true)]
         task_history_limit: Option<i64>,
+        /// Nodes seal what they keep on their disks, and are locked after a restart
+        #[arg(long)]
+        autolock: bool,
         /// Refused: there is no quorum that could be lost
         #[arg(long, hide = true)]
         force_new_cluster: bool,
@@ -53,9 +57,23 @@ pub enum SwarmCommand {
         "edgectl swarm ca --rotate                  after a machine was lost or stolen",
     ))]
     Ca(ca::CaArgs),
+    /// Unlock this node: it is locked after a restart, if autolock is on
+    #[command(help_template = examples!(
+        "edgectl swarm unlock                                     asks for the key",
+        "ssh pi-2 edgectl swarm unlock-key -q | edgectl swarm unlock",
+    ))]
+    Unlock,
+    /// Show the key that unlocks nodes, or put another one in its place
+    #[command(help_template = examples!(
+        "edgectl swarm unlock-key                                 any node shows it",
+        "edgectl swarm unlock-key --rotate                        after somebody saw it",
+    ))]
+    UnlockKey(unlock::UnlockKeyArgs),
     /// Change what holds for the whole fleet
     #[command(help_template = examples!(
         "edgectl swarm update --task-history-limit 1    every slot keeps its last past task",
+        "edgectl swarm update --autolock                what nodes keep on their disks is sealed",
+        "edgectl swarm update --autolock=false",
     ))]
     Update(settings::UpdateArgs),
     /// Show what holds for the whole fleet
@@ -102,7 +120,7 @@ pub struct JoinArgs {
 /// Runs one of them.
 pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Failure> {
     match command {
-        SwarmCommand::Init { common, task_history_limit, force_new_cluster } => {
+        SwarmCommand::Init { common, task_history_limit, autolock, force_new_cluster } => {
             let CommonArgs { advertise_addr, data_path_addr, listen_addr, availability } = common;
             let request = InitRequest {
                 listen_addr,
@@ -110,13 +128,21 @@ pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Fail
                 data_path_addr,
                 force_new_cluster,
                 availability,
-                spec: settings::asked(task_history_limit),
+                spec: SwarmSpec {
+                    encryption_config: unlock::wanted(Some(autolock)).encryption_config,
+                    ..settings::asked(task_history_limit)
+                },
             };
             init(&mut client, &request).await?;
+            if autolock {
+                unlock::show_new(&mut client).await?;
+            }
         }
         SwarmCommand::Join(args) => join(&mut client, args).await?,
         SwarmCommand::JoinToken(args) => token::run(args, &mut client).await?,
         SwarmCommand::Ca(args) => ca::run(&mut client, &args).await?,
+        SwarmCommand::Unlock => unlock::unlock(&mut client).await?,
+        SwarmCommand::UnlockKey(args) => unlock::key(&mut client, &args).await?,
         SwarmCommand::Update(args) => settings::update(&mut client, &args).await?,
         SwarmCommand::Inspect(args) => settings::inspect(&mut client, &args).await?,
         SwarmCommand::Leave { force: false } => leave(&mut client, "/swarm/leave").await?,

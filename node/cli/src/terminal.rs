@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, stdin};
 
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use runtime::exec::Size;
 
@@ -27,6 +27,22 @@ impl Drop for Raw {
     fn drop(&mut self) {
         // A terminal that is gone needs no restoring.
         let _ = tcsetattr(stdin(), SetArg::TCSANOW, &self.before);
+    }
+}
+
+/// A terminal that does not show what is typed; dropping this restores it.
+#[derive(Debug)]
+pub struct Hidden(#[expect(dead_code, reason = "its drop is what counts")] Raw);
+
+impl Hidden {
+    /// Of the terminal on standard input; `None` if there is none.
+    pub fn enter() -> Option<Hidden> {
+        let before = tcgetattr(stdin()).ok()?;
+        let mut hidden = before.clone();
+        hidden.local_flags.remove(LocalFlags::ECHO);
+        hidden.local_flags.insert(LocalFlags::ECHONL);
+        tcsetattr(stdin(), SetArg::TCSANOW, &hidden).ok()?;
+        Some(Hidden(Raw { before }))
     }
 }
 

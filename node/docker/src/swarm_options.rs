@@ -44,18 +44,6 @@ pub const NO_EFFECT: &[SwarmOption] = &[
         hint: "leave it out, and choose per network: edgectl network create --subnet CIDR NAME",
     },
     SwarmOption {
-        flag: "--autolock",
-        path: "AutoLockManagers",
-        why: "there is no locked state: a node starts without anybody's help",
-        hint: "leave it out, and encrypt the disk that has the agent's data directory",
-    },
-    SwarmOption {
-        flag: "--autolock",
-        path: "Spec.EncryptionConfig",
-        why: "there is no locked state: a node starts without anybody's help",
-        hint: "leave it out, and encrypt the disk that has the agent's data directory",
-    },
-    SwarmOption {
         flag: "--cert-expiry",
         path: "Spec.CAConfig.NodeCertExpiry",
         why: "there are no certificates: a node is its key, which does not expire",
@@ -83,7 +71,7 @@ pub const NO_EFFECT: &[SwarmOption] = &[
 ];
 
 /// Those that have an effect, or are answered where more is known.
-const UNDERSTOOD: [&str; 10] = [
+const UNDERSTOOD: [&str; 12] = [
     "ListenAddr",
     "AdvertiseAddr",
     "DataPathAddr",
@@ -94,6 +82,8 @@ const UNDERSTOOD: [&str; 10] = [
     "Spec.Name",
     FORCE_ROTATE,
     TASK_HISTORY_LIMIT,
+    AUTOLOCK[0],
+    AUTOLOCK[1],
 ];
 
 /// Where a request says how much of a slot's past is to be kept.
@@ -101,6 +91,16 @@ const TASK_HISTORY_LIMIT: &str = "Spec.Orchestration.TaskHistoryRetentionLimit";
 
 /// Where a request says that the root of trust is to be replaced.
 const FORCE_ROTATE: &str = "Spec.CAConfig.ForceRotate";
+
+/// Where a request says whether nodes are to seal what they keep: any, and one that begins a fleet.
+const AUTOLOCK: [&str; 2] = ["Spec.EncryptionConfig.AutoLockManagers", "AutoLockManagers"];
+
+/// Whether nodes are to seal what they keep; `None`: the request does not say.
+pub fn autolock(request: &Value) -> Option<bool> {
+    let said =
+        |path: &&str| path.split('.').try_fold(request, |within, name| within.get(name))?.as_bool();
+    AUTOLOCK.iter().filter_map(said).reduce(|one, other| one || other)
+}
 
 /// Does a request ask for another root of trust? It names a number that is not the present one.
 pub fn asks_to_rotate(request: &Value, rotations: u64) -> bool {
@@ -213,6 +213,17 @@ mod tests {
     }
 
     #[test]
+    fn autolock_is_asked_for_in_two_places() {
+        let within =
+            |on: bool| json!({ "Spec": { "EncryptionConfig": { "AutoLockManagers": on } } });
+        assert_eq!(autolock(&within(true)), Some(true));
+        assert_eq!(autolock(&within(false)), Some(false));
+        assert_eq!(autolock(&json!({ "AutoLockManagers": true, "Spec": {} })), Some(true));
+        assert_eq!(autolock(&json!({ "Spec": { "EncryptionConfig": {} } })), None);
+        assert_eq!(without_effect(&within(true)), None);
+    }
+
+    #[test]
     fn an_option_without_an_effect_is_refused_by_its_name() {
         for (request, flag) in [
             (json!({ "DataPathPort": 5789 }), "--data-path-port"),
@@ -221,8 +232,6 @@ mod tests {
                 "--default-addr-pool ",
             ),
             (json!({ "SubnetSize": 26 }), "--default-addr-pool-mask-length"),
-            (json!({ "AutoLockManagers": true }), "--autolock"),
-            (json!({ "Spec": { "EncryptionConfig": { "AutoLockManagers": true } } }), "--autolock"),
             (json!({ "Spec": { "CAConfig": { "NodeCertExpiry": 3_600_000 } } }), "--cert-expiry"),
             (json!({ "Spec": { "CAConfig": { "ExternalCAs": [{}] } } }), "--external-ca"),
             (

@@ -98,7 +98,7 @@ pub struct SwarmInfo {
     #[serde(rename = "NodeID")]
     pub node_id: String,
     pub node_addr: String,
-    /// `active`, or `inactive` once the node has left.
+    /// `active`, `locked`, or `inactive` once the node has left.
     pub local_node_state: String,
     pub control_available: bool,
     pub error: String,
@@ -162,10 +162,20 @@ pub struct SwarmSpec {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub orchestration: Orchestration,
+    pub encryption_config: EncryptionConfig,
     #[serde(rename = "CAConfig")]
     pub ca_config: CaConfig,
     /// Always empty; Ansible's module for a swarm does not do without.
     pub task_defaults: BTreeMap<String, serde_json::Value>,
+}
+
+/// Whether what nodes keep on their disks is sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct EncryptionConfig {
+    /// Absent in a request: unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_lock_managers: Option<bool>,
 }
 
 /// Settings of task history.

@@ -115,7 +115,6 @@ fn an_option_of_swarm_init_without_an_effect_is_refused_by_its_name() {
         ("--data-path-port", "5789"),
         ("--default-addr-pool", "10.20.0.0/16"),
         ("--default-addr-pool-mask-length", "26"),
-        ("--autolock", "true"),
         ("--cert-expiry", "24h"),
         ("--external-ca", "protocol=cfssl,url=https://ca.invalid"),
         ("--dispatcher-heartbeat", "9s"),
@@ -151,7 +150,6 @@ fn an_option_of_swarm_update_without_an_effect_is_refused_by_its_name() {
     let update = |options: &[&str]| fleet.docker(1, &[&["swarm", "update"], options].concat());
     for (flag, value) in [
         ("--task-history-limit", "-1"),
-        ("--autolock", "true"),
         ("--cert-expiry", "24h"),
         ("--dispatcher-heartbeat", "9s"),
         ("--snapshot-interval", "7"),

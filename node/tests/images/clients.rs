@@ -90,7 +90,7 @@ async fn dockers_own_client_pushes_and_pulls_with_a_login() {
     assert!(said.contains("schemaVersion"), "{said}");
 
     // Another agent has nothing yet.
-    let other = Agent::start(config(dir.path(), "other", &[])).await;
+    let other = Agent::start(config(dir.path(), "other", &[]), None).await;
     let other = other.unwrap_or_else(|error| panic!("{error}"));
     let there = Api::serve(&other, dir.path());
     std::fs::create_dir_all(there.socket.with_extension("docker")).expect("a folder");
@@ -115,7 +115,7 @@ async fn an_archive_is_pushed_to_the_fleet_with_one_command() {
     let apis: Vec<Api> = agents.iter().map(|agent| Api::serve(agent, dir.path())).collect();
     let archive = dir.path().join("app.tar");
     let archive = archive.to_str().expect("plain");
-    let builder = Agent::start(config(dir.path(), "maker", &[])).await;
+    let builder = Agent::start(config(dir.path(), "maker", &[]), None).await;
     let builder = builder.unwrap_or_else(|error| panic!("{error}"));
     make_runnable(images(&builder));
     let builder_api = Api::serve(&builder, dir.path());

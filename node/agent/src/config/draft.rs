@@ -24,6 +24,7 @@ pub(super) struct Draft {
     fleet: Option<String>,
     fleet_key: Option<FleetKey>,
     join_token_file: Option<PathBuf>,
+    unlock_key_file: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     socket: Option<PathBuf>,
     api: Option<SocketAddr>,
@@ -72,6 +73,7 @@ impl Draft {
                 self.fleet_key = Some(key);
             }
             ConfigKey::JoinTokenFile => self.join_token_file = Some(given.path()?),
+            ConfigKey::UnlockKeyFile => self.unlock_key_file = Some(given.path()?),
             ConfigKey::DataDir => self.data_dir = Some(given.path()?),
             ConfigKey::Socket => self.socket = Some(given.path()?),
             ConfigKey::Api => self.api = Some(api(&given)?),
@@ -117,6 +119,7 @@ impl Draft {
             fleet: self.fleet.unwrap_or_else(|| "edge".to_owned()),
             fleet_key: self.fleet_key,
             join_token_file: self.join_token_file,
+            unlock_key_file: self.unlock_key_file,
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/edgectl")),
             socket: self.socket.unwrap_or_else(|| PathBuf::from("/run/edgectl/edgectl.sock")),
             api: self.api,

@@ -11,6 +11,8 @@ pub enum ConfigKey {
     FleetKeyFile,
     /// A file that holds a join token.
     JoinTokenFile,
+    /// A file that opens what the node has sealed.
+    UnlockKeyFile,
     /// The data directory.
     DataDir,
     /// The API's unix socket.
@@ -70,11 +72,12 @@ pub(super) enum Scope {
 
 impl ConfigKey {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ConfigKey; 27] = [
+    pub const ALL: [ConfigKey; 28] = [
         ConfigKey::Fleet,
         ConfigKey::FleetKey,
         ConfigKey::FleetKeyFile,
         ConfigKey::JoinTokenFile,
+        ConfigKey::UnlockKeyFile,
         ConfigKey::DataDir,
         ConfigKey::Socket,
         ConfigKey::Api,
@@ -107,6 +110,7 @@ impl ConfigKey {
             ConfigKey::FleetKey => "fleet_key",
             ConfigKey::FleetKeyFile => "fleet_key_file",
             ConfigKey::JoinTokenFile => "join_token_file",
+            ConfigKey::UnlockKeyFile => "unlock_key_file",
             ConfigKey::DataDir => "data_dir",
             ConfigKey::Socket => "socket",
             ConfigKey::Api => "api",
@@ -140,6 +144,7 @@ impl ConfigKey {
             ConfigKey::FleetKey => "fleet_key = \"<64 hex digits, from: openssl rand -hex 32>\"",
             ConfigKey::FleetKeyFile => "fleet_key_file = \"/etc/edgectl/fleet.key\"",
             ConfigKey::JoinTokenFile => "join_token_file = \"/etc/edgectl/join.token\"",
+            ConfigKey::UnlockKeyFile => "unlock_key_file = \"/media/usb/edgectl.key\"",
             ConfigKey::DataDir => "data_dir = \"/var/lib/edgectl\"",
             ConfigKey::Socket => "socket = \"/run/edgectl/edgectl.sock\"",
             ConfigKey::Api => "api = \"0.0.0.0:2376\"",

@@ -134,7 +134,7 @@ fn a_wrong_key_is_told_its_line_and_the_nearest_right_key() {
     );
     assert_eq!(
         refusal("quorum = 3"),
-        "edge.toml, line 1: unknown key `quorum`\n  known keys: fleet, fleet_key, fleet_key_file, join_token_file, \
+        "edge.toml, line 1: unknown key `quorum`\n  known keys: fleet, fleet_key, fleet_key_file, join_token_file, unlock_key_file, \
          data_dir, socket, api, listen, advertise, join, discover_members, profile, hostname, labels, generic_resources, discover_devices, log, rumours, \
          insecure_registries, registry_mirrors, registry_certificates, docker_config, \
          blob_rate_limit, image_fetch, stacks, history, oci_runtime"

@@ -37,7 +37,12 @@ pub(super) fn replace(path: &Path, secret: &[u8; 32]) -> Result<(), IdentityErro
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    create(path, secret).map_err(failed)
+    write(path, secret)
+}
+
+/// Writes the bytes, in the place of others.
+pub(super) fn write(path: &Path, secret: &[u8; 32]) -> Result<(), IdentityError> {
+    create(path, secret).map_err(|error| IdentityError::File { path: path.to_owned(), error })
 }
 
 fn create(path: &Path, secret: &[u8; 32]) -> std::io::Result<()> {

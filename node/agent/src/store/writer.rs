@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crdt_state::RecordKey;
 
-use super::Store;
+use super::{Store, StoreKey};
 
 /// The first wait after a failed write.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -50,12 +50,44 @@ pub enum StoreEvent {
     },
     /// A write succeeded after one that failed.
     Recovered,
+    /// The store is sealed now, or is no longer.
+    Resealed(Result<Sealing, String>),
 }
 
-pub(super) struct Request {
-    seq: u64,
-    puts: Vec<(RecordKey, Vec<u8>)>,
-    drops: Vec<RecordKey>,
+/// Whether a store is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealing {
+    /// By a key.
+    Sealed,
+    /// Everybody who has its file can read it.
+    Open,
+}
+
+pub(super) enum Request {
+    Persist { seq: u64, puts: Vec<(RecordKey, Vec<u8>)>, drops: Vec<RecordKey> },
+    Reseal(Option<StoreKey>),
+}
+
+/// Requests that were taken and not done yet.
+#[derive(Default)]
+struct Taken {
+    batch: Batch,
+    /// The number of the last batch.
+    seq: Option<u64>,
+    /// What is to be done to the store after that.
+    reseal: Option<Option<StoreKey>>,
+}
+
+impl Taken {
+    fn fold(&mut self, request: Request) {
+        match request {
+            Request::Persist { seq, puts, drops } => {
+                self.seq = Some(seq);
+                self.batch.fold(puts, drops);
+            }
+            Request::Reseal(key) => self.reseal = Some(key),
+        }
+    }
 }
 
 /// A handle to the thread; dropping it makes one attempt to write what waits, and ends the thread.
@@ -71,7 +103,8 @@ impl StoreWriter {
         report: impl Fn(StoreEvent) + Send + 'static,
     ) -> std::io::Result<StoreWriter> {
         let (requests, inbox) = channel();
-        let worker = Worker { path: store.path.clone(), store: Some(store), inbox, report };
+        let (path, key) = (store.path.clone(), store.key.clone());
+        let worker = Worker { path, key, store: Some(store), inbox, report };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .stack_size(256 * 1024)
@@ -81,8 +114,17 @@ impl StoreWriter {
 
     /// Asks for a batch to be written; answered by `Persisted` with this or a later number.
     pub fn persist(&self, seq: u64, puts: Vec<(RecordKey, Vec<u8>)>, drops: Vec<RecordKey>) {
+        self.send(Request::Persist { seq, puts, drops });
+    }
+
+    /// Asks for the store to be sealed by a key, or by none; answered by `Resealed`.
+    pub fn reseal(&self, key: Option<StoreKey>) {
+        self.send(Request::Reseal(key));
+    }
+
+    fn send(&self, request: Request) {
         let requests = self.requests.as_ref().expect("the channel lives as long as the handle");
-        requests.send(Request { seq, puts, drops }).expect("the store's thread never ends before");
+        requests.send(request).expect("the store's thread never ends before");
     }
 }
 
@@ -97,6 +139,7 @@ impl Drop for StoreWriter {
 
 pub(super) struct Worker<R> {
     path: PathBuf,
+    key: Option<StoreKey>,
     /// `None` after a failed write: the database accepts no more writes until it is opened again.
     store: Option<Store>,
     inbox: Receiver<Request>,
@@ -106,20 +149,20 @@ pub(super) struct Worker<R> {
 impl<R: Fn(StoreEvent)> Worker<R> {
     pub(super) fn run(mut self) {
         while let Ok(request) = self.inbox.recv() {
-            let mut batch = Batch::default();
-            let mut seq = request.seq;
-            batch.fold(request.puts, request.drops);
-            self.take_waiting(&mut batch, &mut seq);
+            let mut taken = Taken::default();
+            taken.fold(request);
+            self.take_waiting(&mut taken);
             let mut wait = RETRY_MIN;
-            while let Err(error) = self.write(&batch) {
+            while taken.seq.is_some()
+                && let Err(error) = self.write(&taken.batch)
+            {
                 if wait == RETRY_MIN {
                     (self.report)(StoreEvent::Refused { error });
                 }
                 match self.inbox.recv_timeout(wait) {
                     Ok(request) => {
-                        seq = request.seq;
-                        batch.fold(request.puts, request.drops);
-                        self.take_waiting(&mut batch, &mut seq);
+                        taken.fold(request);
+                        self.take_waiting(&mut taken);
                     }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -129,33 +172,51 @@ impl<R: Fn(StoreEvent)> Worker<R> {
             if wait > RETRY_MIN {
                 (self.report)(StoreEvent::Recovered);
             }
-            (self.report)(StoreEvent::Persisted { seq });
+            if let Some(seq) = taken.seq {
+                (self.report)(StoreEvent::Persisted { seq });
+            }
+            if let Some(key) = taken.reseal {
+                let done = self.reseal(key);
+                (self.report)(StoreEvent::Resealed(done));
+            }
         }
     }
 
-    fn take_waiting(&self, batch: &mut Batch, seq: &mut u64) {
-        for request in self.inbox.try_iter() {
-            *seq = request.seq;
-            batch.fold(request.puts, request.drops);
-        }
+    fn take_waiting(&self, taken: &mut Taken) {
+        self.inbox.try_iter().for_each(|request| taken.fold(request));
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), String> {
-        let store = match self.store.take() {
-            Some(store) => store,
-            None => Store::reopen(&self.path)?,
-        };
+        let store = self.take_store()?;
         // The database is kept only if it can be used again.
         store.write(batch).map_err(|error| error.to_string())?;
         self.store = Some(store);
         Ok(())
+    }
+
+    fn reseal(&mut self, key: Option<StoreKey>) -> Result<Sealing, String> {
+        let sealing = if key.is_some() { Sealing::Sealed } else { Sealing::Open };
+        let (store, done) = match self.take_store()?.reseal(key) {
+            Ok(store) => (store, Ok(sealing)),
+            Err((store, why)) => (store, Err(why)),
+        };
+        self.key = store.key.clone();
+        self.store = Some(store);
+        done
+    }
+
+    fn take_store(&mut self) -> Result<Store, String> {
+        match self.store.take() {
+            Some(store) => Ok(store),
+            None => Store::reopen(&self.path, self.key.clone()),
+        }
     }
 }
 
 #[cfg(test)]
 impl Request {
     pub(super) fn put(seq: u64, key: RecordKey, bytes: &[u8]) -> Request {
-        Request { seq, puts: vec![(key, bytes.to_vec())], drops: Vec::new() }
+        Request::Persist { seq, puts: vec![(key, bytes.to_vec())], drops: Vec::new() }
     }
 }
 
@@ -163,6 +224,6 @@ impl Request {
 impl<R: Fn(StoreEvent)> Worker<R> {
     /// A worker whose last write failed.
     pub(super) fn without_store(store: Store, inbox: Receiver<Request>, report: R) -> Worker<R> {
-        Worker { path: store.path.clone(), store: None, inbox, report }
+        Worker { path: store.path.clone(), key: None, store: None, inbox, report }
     }
 }

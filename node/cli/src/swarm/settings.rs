@@ -2,18 +2,23 @@
 
 use clap::Args;
 
+use super::unlock;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{Template, print, print_inspected};
-use node_docker::system::{Orchestration, Swarm, SwarmSpec};
+use node_docker::system::{EncryptionConfig, Orchestration, Swarm, SwarmSpec};
 
 /// Flags.
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
     /// Past tasks of a slot that are kept and shown, from 0 to 50
-    #[arg(long, value_name = "N", required = true, value_parser = limit,
-        allow_negative_numbers = true)]
-    task_history_limit: i64,
+    #[arg(long, value_name = "N", value_parser = limit, allow_negative_numbers = true,
+        required_unless_present = "autolock")]
+    task_history_limit: Option<i64>,
+    /// Nodes seal what they keep on their disks, and are locked after a restart
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true")]
+    autolock: Option<bool>,
 }
 
 /// Flags.
@@ -40,8 +45,16 @@ pub fn asked(task_history_retention_limit: Option<i64>) -> SwarmSpec {
 pub async fn update(client: &mut Client, args: &UpdateArgs) -> Result<(), Failure> {
     let held: Swarm = client.get("/swarm").await?;
     let path = format!("/swarm/update?version={}", held.version.index);
-    client.send(&path, &asked(Some(args.task_history_limit))).await?;
-    print("Swarm updated.")
+    let request = SwarmSpec {
+        encryption_config: EncryptionConfig { auto_lock_managers: args.autolock },
+        ..asked(args.task_history_limit)
+    };
+    client.send(&path, &request).await?;
+    print("Swarm updated.")?;
+    match (held.spec.encryption_config.auto_lock_managers, args.autolock) {
+        (Some(true), _) | (_, None | Some(false)) => Ok(()),
+        (_, Some(true)) => unlock::show_new(client).await,
+    }
 }
 
 /// Shows the fleet, without its token.

@@ -109,7 +109,7 @@ fn a_swarm_is_shown_and_keeps_what_it_is() {
             ("swarm ca", 0, "-----BEGIN CERTIFICATE-----"),
             ("swarm ca --rotate --detach", 1, "the key of this fleet is in the configuration"),
             ("node ls --format {{.TLSStatus}}", 0, "Ready"),
-            ("swarm update --autolock=true", 1, "--autolock would have no effect"),
+            ("swarm update --autolock=true", 1, "the key of this fleet is in the configuration"),
             ("swarm update --cert-expiry 48h", 1, "--cert-expiry would have no effect"),
             ("swarm update --task-history-limit 3", 0, "Swarm updated."),
             ("info --format {{.Swarm.Nodes}}", 0, "2"),

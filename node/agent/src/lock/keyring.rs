@@ -1,0 +1,213 @@
+//! Where this node keeps its own key and the one of the fleet: in a file for each, or sealed in one.
+
+use std::path::{Path, PathBuf};
+
+use super::sealed_keys::{BadSealedKeys, KeptKeys, SlotKind, Unlocked};
+use super::unlock_key::UnlockKey;
+use super::{Locked, SEALED_KEYS_FILE};
+use crate::config::{Config, FleetKey};
+use crate::identity::{self, FLEET_KEY_FILE, IdentityError, NODE_KEY_FILE, NodeKey};
+use crate::store::StoreKey;
+
+/// Why the keys cannot be used. Nothing was lost.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The files.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The file with the sealed ones.
+    #[error(transparent)]
+    Sealed(#[from] BadSealedKeys),
+    /// They are sealed, and nobody has opened them.
+    #[error("the node is locked\n  try: edgectl swarm unlock")]
+    Locked,
+}
+
+/// The keys that this node keeps.
+pub struct Keyring {
+    data_dir: PathBuf,
+    node: NodeKey,
+    /// `None`: they are in files of their own.
+    sealed: Option<Unlocked>,
+}
+
+impl Keyring {
+    /// Reads them, and makes them where there are none. Sealed keys have to be opened before.
+    pub fn open(data_dir: &Path, unlocked: Option<Unlocked>) -> Result<Keyring, KeyringError> {
+        let data_dir = data_dir.to_owned();
+        let Some(sealed) = unlocked else {
+            if Locked::look(&data_dir)?.is_some() {
+                return Err(KeyringError::Locked);
+            }
+            let node = NodeKey::load_or_create(&data_dir)?;
+            return Ok(Keyring { data_dir, node, sealed: None });
+        };
+        let node = NodeKey::from_secret(sealed.keys.node);
+        let keyring = Keyring { data_dir, node, sealed: Some(sealed) };
+        // Files that an interrupted sealing has left.
+        keyring.remove_files();
+        Ok(keyring)
+    }
+
+    /// The node's key.
+    pub fn node(&self) -> &NodeKey {
+        &self.node
+    }
+
+    /// Are they sealed?
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
+    }
+
+    /// By what the store is sealed.
+    pub fn store_key(&self) -> Option<StoreKey> {
+        self.sealed.as_ref().map(Unlocked::store_key)
+    }
+
+    /// The fleet's key: the configured one, else the kept one, made if there is none.
+    pub fn fleet_key(&mut self, config: &Config) -> Result<FleetKey, KeyringError> {
+        if let Some(key) = &config.fleet_key {
+            return Ok(key.clone());
+        }
+        match self.sealed.as_ref().map(|sealed| sealed.keys.fleet) {
+            None => Ok(identity::fleet_key(&self.data_dir)?),
+            Some(Some(key)) => Ok(FleetKey::from_bytes(key)),
+            Some(None) => {
+                let mut key = [0; 32];
+                getrandom::fill(&mut key).map_err(IdentityError::Random)?;
+                let key = FleetKey::from_bytes(key);
+                self.replace_fleet_key(&key)?;
+                Ok(key)
+            }
+        }
+    }
+
+    /// Keeps another key of the fleet. Of keys in files, the one before is kept beside it.
+    pub fn replace_fleet_key(&mut self, key: &FleetKey) -> Result<(), KeyringError> {
+        let Some(sealed) = &mut self.sealed else {
+            return Ok(identity::replace_fleet_key(&self.data_dir, key)?);
+        };
+        let keys = KeptKeys { fleet: Some(*key.bytes()), ..sealed.keys.clone() };
+        sealed.set_keys(keys).map_err(IdentityError::Random)?;
+        Ok(sealed.write()?)
+    }
+
+    /// Seals them, or lets another unlock key open them. What is returned is to seal the store from now
+    /// on; `None`: it is sealed already.
+    pub fn seal(&mut self, unlock: &UnlockKey) -> Result<Option<StoreKey>, KeyringError> {
+        if self.sealed.is_some() {
+            self.set_slot(SlotKind::UnlockKey, unlock)?;
+            return Ok(None);
+        }
+        let fleet = match self.data_dir.join(FLEET_KEY_FILE).exists() {
+            true => Some(*identity::fleet_key(&self.data_dir)?.bytes()),
+            false => None,
+        };
+        let keys = KeptKeys { node: self.node.secret(), fleet };
+        let node = self.node.node();
+        let sealed = Unlocked::new(&self.data_dir, node, keys, unlock);
+        let sealed = sealed.map_err(IdentityError::Random)?;
+        sealed.write()?;
+        self.sealed = Some(sealed);
+        self.remove_files();
+        Ok(self.store_key())
+    }
+
+    /// Lets a file of this node open them, too. Nothing is done while they are not sealed.
+    pub fn trust_file(&mut self, key: &UnlockKey) -> Result<(), KeyringError> {
+        self.set_slot(SlotKind::KeyFile, key)
+    }
+
+    fn set_slot(&mut self, kind: SlotKind, key: &UnlockKey) -> Result<(), KeyringError> {
+        let Some(sealed) = &mut self.sealed else { return Ok(()) };
+        if sealed.set_slot(kind, key).map_err(IdentityError::Random)? {
+            sealed.write()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps them in files again. The store has to be unsealed before.
+    pub fn unseal(&mut self) -> Result<(), KeyringError> {
+        let Some(sealed) = &self.sealed else { return Ok(()) };
+        identity::keep_node_key(&self.data_dir, &sealed.keys.node)?;
+        if let Some(fleet) = sealed.keys.fleet {
+            identity::replace_fleet_key(&self.data_dir, &FleetKey::from_bytes(fleet))?;
+        }
+        let path = self.data_dir.join(SEALED_KEYS_FILE);
+        std::fs::remove_file(&path)
+            .and_then(|()| std::fs::File::open(&self.data_dir)?.sync_all())
+            .map_err(|error| BadSealedKeys::File { path, error })?;
+        self.sealed = None;
+        Ok(())
+    }
+
+    /// Sealed keys are kept nowhere else. A file that cannot be removed now is tried again at the next
+    /// start.
+    fn remove_files(&self) {
+        let old = format!("{FLEET_KEY_FILE}.old");
+        for name in [NODE_KEY_FILE, FLEET_KEY_FILE, &old] {
+            let path = self.data_dir.join(name);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::error!("{} is not sealed: {error}", path.display());
+                }
+                _ => {}
+            }
+        }
+        let _ = std::fs::File::open(&self.data_dir).and_then(|dir| dir.sync_all());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_sealing_another_unlock_key_and_unsealing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let files = || [NODE_KEY_FILE, FLEET_KEY_FILE].map(|name| dir.path().join(name).exists());
+        let open = |key: u8| {
+            let locked = Locked::look(dir.path()).expect("readable").expect("sealed");
+            let unlocked = locked.open(&UnlockKey::from_bytes([key; 32])).expect("opened");
+            Keyring::open(dir.path(), Some(unlocked)).expect("a keyring")
+        };
+        let config = Config::from_sources(None, |_| None, &[]).expect("the defaults are valid");
+        let mut keyring = Keyring::open(dir.path(), None).expect("a keyring");
+        let node = keyring.node().node();
+        keyring.fleet_key(&config).expect("made");
+        let fleet = FleetKey::from_bytes([9; 32]);
+        keyring.replace_fleet_key(&fleet).expect("replaced");
+        assert!(keyring.seal(&UnlockKey::from_bytes([1; 32])).expect("sealed").is_some());
+        assert_eq!(files(), [false, false]);
+        assert!(!dir.path().join("fleet.key.old").exists());
+        assert!(matches!(Keyring::open(dir.path(), None), Err(KeyringError::Locked)));
+
+        let mut keyring = open(1);
+        assert_eq!(keyring.node().node(), node);
+        assert_eq!(keyring.fleet_key(&config).expect("kept"), fleet);
+        assert!(keyring.seal(&UnlockKey::from_bytes([2; 32])).expect("sealed").is_none());
+        let fleet = FleetKey::from_bytes([8; 32]);
+        keyring.replace_fleet_key(&fleet).expect("replaced");
+        assert_eq!(files(), [false, false]);
+
+        let mut keyring = open(2);
+        keyring.unseal().expect("unsealed");
+        assert_eq!(files(), [true, true]);
+        let mut keyring = Keyring::open(dir.path(), None).expect("a keyring");
+        assert_eq!(keyring.node().node(), node);
+        assert_eq!(keyring.fleet_key(&config).expect("kept"), fleet);
+    }
+
+    #[test]
+    fn files_that_an_interrupted_sealing_left_are_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut keyring = Keyring::open(dir.path(), None).expect("a keyring");
+        let secret = std::fs::read(dir.path().join(NODE_KEY_FILE)).expect("a key");
+        let unlock = UnlockKey::from_bytes([1; 32]);
+        keyring.seal(&unlock).expect("sealed");
+        std::fs::write(dir.path().join(NODE_KEY_FILE), secret).expect("written");
+        let locked = Locked::look(dir.path()).expect("readable").expect("sealed");
+        Keyring::open(dir.path(), locked.open(&unlock)).expect("a keyring");
+        assert!(!dir.path().join(NODE_KEY_FILE).exists());
+    }
+}

@@ -1,0 +1,75 @@
+//! Seals what this node keeps on its disk as the fleet's records tell: by the newest unlock key, or not at
+//! all.
+//!
+//! ```text
+//! sealing:    the sealed keys are written ─▶ the files of the keys are removed; the store is rewritten
+//! unsealing:  the store is rewritten ─▶ the files of the keys are written ─▶ the sealed ones are removed
+//! ```
+//! While the sealed keys are there, the node needs its unlock key to start. So whatever interrupts this,
+//! everything can still be read, and the next start goes on with it.
+
+use node_core::{FleetKeyNews, FleetKeyOffer};
+
+use super::identity::NodeKey;
+use super::shared::Shared;
+use crate::config::Config;
+use crate::lock::{Keyring, UnlockKey};
+use crate::store::{Sealing, StoreWriter};
+
+/// The unlock key that was wrapped for this node; `None`: nobody did so yet.
+pub(super) fn open(offer: &FleetKeyOffer, node: &NodeKey) -> Option<UnlockKey> {
+    let secret = node.secret();
+    let opened = offer.keys.iter().filter_map(|key| key.open(&secret));
+    let mut keys = opened.map(|key| UnlockKey::from_bytes(*key.bytes()));
+    keys.find(|key| key.fact() == offer.fact)
+}
+
+/// Does what the records tell.
+pub(super) fn take(shared: &Shared, store: &StoreWriter, news: FleetKeyNews, node: &NodeKey) {
+    let mut keyring = shared.keyring();
+    let FleetKeyNews::Newest(offer) = news else {
+        if keyring.is_sealed() {
+            store.reseal(None);
+        }
+        return;
+    };
+    let Some(key) = open(&offer, node) else {
+        tracing::info!("the fleet has another unlock key, which this node has not got yet");
+        return;
+    };
+    match keyring.seal(&key) {
+        Ok(Some(store_key)) => {
+            trust_file(&mut keyring, &shared.config);
+            store.reseal(Some(store_key));
+        }
+        // An unsealing that was taken back meanwhile may have rewritten the store.
+        Ok(None) => store.reseal(keyring.store_key()),
+        Err(error) => tracing::error!("what this node keeps on its disk is not sealed: {error}"),
+    }
+}
+
+/// The store was rewritten, or was not.
+pub(super) fn resealed(shared: &Shared, done: Result<Sealing, String>) {
+    match done {
+        Ok(Sealing::Sealed) => tracing::info!("what this node keeps on its disk is sealed"),
+        Ok(Sealing::Open) => match shared.keyring().unseal() {
+            Ok(()) => tracing::info!("what this node keeps on its disk is not sealed any more"),
+            Err(error) => tracing::error!("the keys of this node are still sealed: {error}"),
+        },
+        Err(why) => {
+            tracing::error!("the store could not be rewritten ({why}); the next start tries again");
+        }
+    }
+}
+
+/// Lets the configured key file of this node open what is sealed.
+pub(super) fn trust_file(keyring: &mut Keyring, config: &Config) {
+    let Some(path) = config.unlock_key_file.as_ref().filter(|_| keyring.is_sealed()) else {
+        return;
+    };
+    let trusted = UnlockKey::of_file(path).map_err(|error| error.to_string());
+    let trusted = trusted.and_then(|key| keyring.trust_file(&key).map_err(|e| e.to_string()));
+    if let Err(why) = trusted {
+        tracing::warn!("{} does not open this node: {why}", path.display());
+    }
+}
