@@ -97,9 +97,8 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let background = opening.background;
     let local_runs = LocalRuns { runs: opening.runs.clone(), background: background.clone() };
-    let networks = opening.networks.networks.clone();
+    let (puller, networks) = (opening.puller.clone(), opening.networks.networks.clone());
     let audit = Arc::new(AuditLog::new(&opening.config.data_dir));
-    let puller = opening.puller.clone();
     let service = PeerRequestHandler::new(local_runs, puller, networks, Arc::clone(&audit));
     transport.serve(Arc::new(service));
     opening.puller.connect(FleetLink {

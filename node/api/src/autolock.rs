@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use crdt_state::{Kind, NodeId, read};
 use node_core::{Edit, FleetKeyOffer};
-use node_docker::edge::UnlockKeyAnswer;
+use node_docker::system::UnlockKeyAnswer;
 
 use super::Api;
 use super::failure::Failure;
@@ -28,7 +28,7 @@ pub async fn turn_on(api: &Api) -> Result<(), Failure> {
         ));
     }
     let NewKey { fact, keys, .. } = fleet_key::for_members(api).await?;
-    api.edit(Edit::SetUnlockKey { fact, keys }).await?;
+    api.edit(Edit::SetUnlockKey(fact, keys)).await?;
     Ok(())
 }
 

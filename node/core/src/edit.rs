@@ -230,16 +230,11 @@ pub enum Edit {
         /// The key, wrapped for the members.
         keys: Batch,
     },
-    /// Drops the keys of the fleet but for its first, and its unlock keys: this node joins another
-    /// fleet.
+    /// Drops the keys of the fleet but for its first, and its unlock keys: it joins another fleet.
     EndFleetKeys,
-    /// Every member seals what it keeps on its disk, by this key in the place of any other one.
-    SetUnlockKey {
-        /// Which one it is.
-        fact: FleetKeyFact,
-        /// The key, wrapped for the members.
-        keys: Batch,
-    },
+    /// Every member seals what it keeps on its disk, by this key in the place of any other one: which
+    /// one it is, and the key, wrapped for the members.
+    SetUnlockKey(FleetKeyFact, Batch),
     /// Members keep everything unsealed again.
     EndUnlockKeys,
     /// Takes a client's certificate back.

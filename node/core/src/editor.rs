@@ -87,7 +87,7 @@ impl Editor<'_> {
             Edit::RevokeClient { id } => self.revoke_client(id),
             Edit::RotateFleetKey { fact, keys } => self.rotate_fleet_key(fact, keys),
             Edit::EndFleetKeys => Ok(self.end_fleet_keys(&Kind::FOR_EVERY_MEMBER)),
-            Edit::SetUnlockKey { fact, keys } => Ok(self.set_unlock_key(fact, keys)),
+            Edit::SetUnlockKey(fact, keys) => Ok(self.set_unlock_key(fact, keys)),
             Edit::EndUnlockKeys => Ok(self.end_fleet_keys(&[Kind::UNLOCK_KEY])),
             Edit::UpdateConfig { id, version, labels } => {
                 self.update_file(id.into(), version, &labels)

@@ -373,17 +373,6 @@ pub struct KeyRotation {
     pub clients_ended: Vec<String>,
 }
 
-/// The answer to `GET /swarm/unlockkey`, and the body of `POST /swarm/unlock`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct UnlockKeyAnswer {
-    /// Empty: there is none.
-    pub unlock_key: String,
-    /// Members that were not given the key yet, by host name; Docker's clients do not look at it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub behind: Vec<String>,
-}
-
 /// The body of `POST /edge/nodes/{id}/replace`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

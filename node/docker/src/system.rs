@@ -187,6 +187,17 @@ pub struct Orchestration {
     pub task_history_retention_limit: Option<i64>,
 }
 
+/// The answer to `GET /swarm/unlockkey`, and the body of `POST /swarm/unlock`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UnlockKeyAnswer {
+    /// Empty: there is none.
+    pub unlock_key: String,
+    /// Members that were not given the key yet, by host name; Docker's clients do not look at it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<String>,
+}
+
 /// The tokens for new nodes. Every node is equal, so both are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

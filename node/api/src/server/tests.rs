@@ -32,7 +32,9 @@ impl Served {
         };
         let router = Router::new().route("/_ping", get(|| async { "OK" })).route("/", post(read));
         let (_, nobody) = mpsc::channel(1);
-        tokio::spawn(serve(listener, nobody, router, Allowance { bounds, deadlines }));
+        tokio::spawn(async move {
+            serve(&listener, nobody, router, Allowance { bounds, deadlines }).await
+        });
         Served { _dir: dir, path }
     }
 

@@ -27,7 +27,7 @@ async fn lone_agent() -> (TempDir, Agent, Api) {
     ];
     let mut config = Config::from_sources(None, |_| None, &flags).expect("a configuration");
     config.fleet_key = Some(FleetKey::from_bytes([5; 32]));
-    let agent = Agent::start(config).await.unwrap_or_else(|error| panic!("{error}"));
+    let agent = Agent::start(config, None).await.unwrap_or_else(|error| panic!("{error}"));
     let api = Api::new(agent.handle().clone(), Recent::new());
     (dir, agent, api)
 }

@@ -2,8 +2,7 @@
 //! their disks.
 
 use clap::Args;
-use node_docker::edge::UnlockKeyAnswer;
-use node_docker::system::{EncryptionConfig, Swarm, SwarmSpec};
+use node_docker::system::{EncryptionConfig, Swarm, SwarmSpec, UnlockKeyAnswer};
 
 use crate::client::Client;
 use crate::failure::Failure;

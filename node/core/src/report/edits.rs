@@ -58,7 +58,7 @@ impl Node {
                 format!("ca revoke {}", held.map_or("", |client| client.name.as_str()))
             }
             Edit::RotateFleetKey { .. } => "swarm ca --rotate".to_owned(),
-            Edit::SetUnlockKey { .. } => "swarm update --autolock".to_owned(),
+            Edit::SetUnlockKey(..) => "swarm update --autolock".to_owned(),
             Edit::EndUnlockKeys => "swarm update --autolock=false".to_owned(),
             Edit::CreateToken(_) => "swarm join-token".to_owned(),
             Edit::EndToken { id, .. } => format!("swarm join-token rm {id}"),

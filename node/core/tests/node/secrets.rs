@@ -146,7 +146,7 @@ fn a_disk_is_sealed_by_the_newest_unlock_key_and_by_none_only_where_one_was_remo
     };
     for secret in [7, 8] {
         let fact = FleetKeyFact::of(&[secret; 32]);
-        let done = pair.hosts[0].edit(Edit::SetUnlockKey { fact, keys: wrapped(&[me]) });
+        let done = pair.hosts[0].edit(Edit::SetUnlockKey(fact, wrapped(&[me])));
         assert_eq!(done, Ok(Edited::Done));
         pair.wait(20_000);
         assert_eq!(keys_given(&pair, 0), Some((fact, 1)));
