@@ -28,7 +28,7 @@ pub(super) fn open(offer: &FleetKeyOffer, node: &NodeKey) -> Option<UnlockKey> {
 pub(super) fn take(shared: &Shared, store: &StoreWriter, news: FleetKeyNews, node: &NodeKey) {
     let mut keyring = shared.keyring();
     let FleetKeyNews::Newest(offer) = news else {
-        if keyring.is_sealed() {
+        if keyring.begin_unsealing() {
             store.reseal(None);
         }
         return;
@@ -42,8 +42,7 @@ pub(super) fn take(shared: &Shared, store: &StoreWriter, news: FleetKeyNews, nod
             trust_file(&mut keyring, &shared.config);
             store.reseal(Some(store_key));
         }
-        // An unsealing that was taken back meanwhile may have rewritten the store.
-        Ok(None) => store.reseal(keyring.store_key()),
+        Ok(None) => {}
         Err(error) => tracing::error!("what this node keeps on its disk is not sealed: {error}"),
     }
 }
@@ -53,7 +52,7 @@ pub(super) fn resealed(shared: &Shared, done: Result<Sealing, String>) {
     match done {
         Ok(Sealing::Sealed) => tracing::info!("what this node keeps on its disk is sealed"),
         Ok(Sealing::Open) => match shared.keyring().unseal() {
-            Ok(()) => tracing::info!("what this node keeps on its disk is not sealed any more"),
+            Ok(()) => tracing::info!("the store of this node is not sealed any more"),
             Err(error) => tracing::error!("the keys of this node are still sealed: {error}"),
         },
         Err(why) => {

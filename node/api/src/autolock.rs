@@ -6,10 +6,10 @@ use crdt_state::{Kind, NodeId, read};
 use node_core::{Edit, FleetKeyOffer};
 use node_docker::system::UnlockKeyAnswer;
 
-use super::Api;
 use super::failure::Failure;
 use super::fleet_key::{self, NewKey};
 use super::snapshot::Snapshot;
+use super::{Api, Change};
 
 /// Is there an unlock key?
 pub async fn is_on(api: &Api) -> Result<bool, Failure> {
@@ -17,7 +17,7 @@ pub async fn is_on(api: &Api) -> Result<bool, Failure> {
 }
 
 /// Members seal what they keep, by a new key if they do so already.
-pub async fn turn_on(api: &Api) -> Result<(), Failure> {
+pub async fn turn_on(api: &Api, change: Change) -> Result<(), Failure> {
     if api.handle.config().fleet_key.is_some() {
         return Err(Failure::Bad(
             "the key of this fleet is in the configuration of its nodes (fleet_key)\n\
@@ -28,13 +28,13 @@ pub async fn turn_on(api: &Api) -> Result<(), Failure> {
         ));
     }
     let NewKey { fact, keys, .. } = fleet_key::for_members(api).await?;
-    api.edit(Edit::SetUnlockKey(fact, keys)).await?;
+    change.edit(api, Edit::SetUnlockKey(fact, keys)).await?;
     Ok(())
 }
 
 /// Nothing is sealed any more.
-pub async fn turn_off(api: &Api) -> Result<(), Failure> {
-    api.edit(Edit::EndUnlockKeys).await?;
+pub async fn turn_off(api: &Api, change: Change) -> Result<(), Failure> {
+    change.edit(api, Edit::EndUnlockKeys).await?;
     Ok(())
 }
 

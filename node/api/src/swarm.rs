@@ -89,7 +89,7 @@ pub async fn init(State(api): State<Api>, body: Sent) -> Result<Json<String>, Fa
     let request = read(&body)?;
     change_settings(&api, Change::Apply, None, &request).await?;
     if asked_autolock(&request) == Some(true) {
-        autolock::turn_on(&api).await?;
+        autolock::turn_on(&api, Change::Apply).await?;
     }
     Ok(Json(snapshot.me.to_string()))
 }
@@ -214,9 +214,9 @@ pub async fn update(
     }
     change_settings(&api, change, query.version, &request).await?;
     match (is_locked, wanted) {
-        (true, false) => autolock::turn_off(&api).await?,
-        (false, true) => autolock::turn_on(&api).await?,
-        (true, true) if rotates => autolock::turn_on(&api).await?,
+        (true, false) => autolock::turn_off(&api, change).await?,
+        (false, true) => autolock::turn_on(&api, change).await?,
+        (true, true) if rotates => autolock::turn_on(&api, change).await?,
         _ => {}
     }
     if asks_to_rotate(&request, fleet_key::rotations(&api).await?) {

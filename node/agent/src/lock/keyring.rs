@@ -29,6 +29,8 @@ pub struct Keyring {
     node: NodeKey,
     /// `None`: they are in files of their own.
     sealed: Option<Unlocked>,
+    /// The store is being unsealed, and the keys are to be as soon as it is.
+    is_unsealing: bool,
 }
 
 impl Keyring {
@@ -40,10 +42,10 @@ impl Keyring {
                 return Err(KeyringError::Locked);
             }
             let node = NodeKey::load_or_create(&data_dir)?;
-            return Ok(Keyring { data_dir, node, sealed: None });
+            return Ok(Keyring { data_dir, node, sealed: None, is_unsealing: false });
         };
         let node = NodeKey::from_secret(sealed.keys.node);
-        let keyring = Keyring { data_dir, node, sealed: Some(sealed) };
+        let keyring = Keyring { data_dir, node, sealed: Some(sealed), is_unsealing: false };
         // Files that an interrupted sealing has left.
         keyring.remove_files();
         Ok(keyring)
@@ -93,11 +95,12 @@ impl Keyring {
     }
 
     /// Seals them, or lets another unlock key open them. What is returned is to seal the store from now
-    /// on; `None`: it is sealed already.
+    /// on; `None`: it is sealed already, and nobody began to unseal it.
     pub fn seal(&mut self, unlock: &UnlockKey) -> Result<Option<StoreKey>, KeyringError> {
+        let was_unsealing = std::mem::take(&mut self.is_unsealing);
         if self.sealed.is_some() {
             self.set_slot(SlotKind::UnlockKey, unlock)?;
-            return Ok(None);
+            return Ok(self.store_key().filter(|_| was_unsealing));
         }
         let fleet = match self.data_dir.join(FLEET_KEY_FILE).exists() {
             true => Some(*identity::fleet_key(&self.data_dir)?.bytes()),
@@ -126,9 +129,18 @@ impl Keyring {
         Ok(())
     }
 
-    /// Keeps them in files again. The store has to be unsealed before.
+    /// Returns whether the store is to be unsealed.
+    pub fn begin_unsealing(&mut self) -> bool {
+        self.is_unsealing = self.sealed.is_some();
+        self.is_unsealing
+    }
+
+    /// The store was unsealed: keeps the keys in files again. Nothing is done if they are to be sealed
+    /// by now: then the store is about to be, too, and without its key it could not be read.
     pub fn unseal(&mut self) -> Result<(), KeyringError> {
-        let Some(sealed) = &self.sealed else { return Ok(()) };
+        let Some(sealed) = self.sealed.as_ref().filter(|_| self.is_unsealing) else {
+            return Ok(());
+        };
         identity::keep_node_key(&self.data_dir, &sealed.keys.node)?;
         if let Some(fleet) = sealed.keys.fleet {
             identity::replace_fleet_key(&self.data_dir, &FleetKey::from_bytes(fleet))?;
@@ -137,7 +149,7 @@ impl Keyring {
         std::fs::remove_file(&path)
             .and_then(|()| std::fs::File::open(&self.data_dir)?.sync_all())
             .map_err(|error| BadSealedKeys::File { path, error })?;
-        self.sealed = None;
+        (self.sealed, self.is_unsealing) = (None, false);
         Ok(())
     }
 
@@ -191,11 +203,33 @@ mod tests {
         assert_eq!(files(), [false, false]);
 
         let mut keyring = open(2);
+        assert!(keyring.begin_unsealing());
         keyring.unseal().expect("unsealed");
         assert_eq!(files(), [true, true]);
         let mut keyring = Keyring::open(dir.path(), None).expect("a keyring");
         assert_eq!(keyring.node().node(), node);
         assert_eq!(keyring.fleet_key(&config).expect("kept"), fleet);
+    }
+
+    #[test]
+    fn keys_that_are_to_be_sealed_again_meanwhile_are_not_unsealed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut keyring = Keyring::open(dir.path(), None).expect("a keyring");
+        let unlock = UnlockKey::from_bytes([1; 32]);
+        assert!(!keyring.begin_unsealing(), "nothing is sealed");
+        keyring.seal(&unlock).expect("sealed");
+        assert!(
+            keyring.seal(&unlock).expect("sealed").is_none(),
+            "no store is rewritten for nothing"
+        );
+        assert!(keyring.begin_unsealing());
+        assert!(
+            keyring.seal(&unlock).expect("sealed").is_some(),
+            "the store may be unsealed by now"
+        );
+        keyring.unseal().expect("nothing to do");
+        assert!(Locked::look(dir.path()).expect("readable").is_some());
+        assert!(!dir.path().join(NODE_KEY_FILE).exists());
     }
 
     #[test]
