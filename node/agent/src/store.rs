@@ -122,6 +122,7 @@ impl Store {
         let Contents { database, format, id, records } = contents;
         // What an interrupted rewriting left.
         let _ = std::fs::remove_file(sealing::fresh_path(&path));
+        hide(&path);
         let store = Store { path, database, key: None };
         let (store, not_rewritten) = match (key, format) {
             (None, _) => (store, None),
@@ -309,6 +310,14 @@ fn initialise(database: &Database, key: Option<&StoreKey>) -> Result<StoreId, re
     }
     transaction.commit()?;
     Ok(StoreId(id))
+}
+
+/// Lets nobody but the owner read the file. Its directory does so as well.
+fn hide(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
+        tracing::warn!("others may read {}: {error}", path.display());
+    }
 }
 
 /// Moves the file to the first free `state.redb.unreadable-N`.

@@ -13,7 +13,7 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use crdt_state::{RecordKey, StoreId};
 use redb::Database;
 
-use super::{BOOT, CACHE_BYTES, FORMAT_NAME, META, RECORDS, STORE_ID, format_with};
+use super::{BOOT, CACHE_BYTES, FORMAT_NAME, META, RECORDS, STORE_ID, format_with, hide};
 
 const NONCE_BYTES: usize = 24;
 
@@ -65,6 +65,7 @@ pub(super) fn rewrite<'a>(
     let fresh = fresh_path(path);
     let written = write(&fresh, meta, key, rows).map_err(|error| error.to_string());
     let moved = written.and_then(|database| {
+        hide(&fresh);
         let sync = || {
             std::fs::rename(&fresh, path)?;
             File::open(path.parent().expect("the store lies in the data directory"))?.sync_all()

@@ -1,6 +1,7 @@
 //! The store when its file is cut, its process killed, or its disk refuses.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -202,6 +203,8 @@ fn a_sealed_store_is_read_by_its_key_alone_and_shows_nothing_of_its_records() {
     let told: Vec<StoreEvent> = events.iter().collect();
     assert!(told.contains(&StoreEvent::Resealed(Ok(Sealing::Sealed))), "{told:?}");
     assert!(!shows(), "a row that was written before or afterwards can be read");
+    let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     assert!(!path.with_extension("redb.new").exists());
 
     let refused = Store::open(dir.path(), None).err().expect("it is sealed");

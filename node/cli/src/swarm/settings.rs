@@ -10,14 +10,13 @@ use node_docker::system::{EncryptionConfig, Orchestration, Swarm, SwarmSpec};
 
 /// Flags.
 #[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
 pub struct UpdateArgs {
     /// Past tasks of a slot that are kept and shown, from 0 to 50
-    #[arg(long, value_name = "N", value_parser = limit, allow_negative_numbers = true,
-        required_unless_present = "autolock")]
+    #[arg(long, value_name = "N", value_parser = limit, allow_negative_numbers = true)]
     task_history_limit: Option<i64>,
     /// Nodes seal what they keep on their disks, and are locked after a restart
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true,
-        default_missing_value = "true")]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     autolock: Option<bool>,
 }
 
