@@ -163,6 +163,32 @@ fn a_node_hears_of_a_generation_that_others_have_seen_end_and_exceeds_it() {
 }
 
 #[test]
+fn a_node_that_others_hold_for_over_and_elsewhere_is_answered_where_it_speaks() {
+    let mut fleet = Fleet::settled(5, 51);
+    let others = [0, 1, 3, 4];
+    fleet.hears_only(2, []);
+    others.into_iter().for_each(|other| fleet.hears_only(other, others));
+    fleet.run_ms(20_000);
+    let me = fleet.nodes[2].gossip.me();
+    let who = Identity { generation: me.generation + (1 << 20), ..me };
+    let elsewhere = |sender| {
+        let state = MemberState::Unreachable;
+        let entry = Entry { identity: who, incarnation: u16::MAX, state, addr: Some(addr_of(9)) };
+        Message::Members { from: sender, entries: vec![entry], answer: Answer::NotWanted }
+    };
+    for other in others {
+        let sender = if other == 1 { fleet.id(0) } else { fleet.id(1) };
+        let bytes = elsewhere(sender).encode();
+        let node = &mut fleet.nodes[other];
+        node.gossip.handle_message(fleet.now, sender, &bytes, &mut node.replica);
+        fleet.drain(other);
+    }
+    fleet.heal();
+    assert!(fleet.runs_until(30_000, Fleet::all_agree));
+    assert!(fleet.nodes[2].gossip.me().generation > who.generation);
+}
+
+#[test]
 fn a_member_speaks_for_itself_alone() {
     let (mut gossip, mut replica) = machine();
     let fleet = Fleet::settled(3, 41);

@@ -38,7 +38,7 @@ impl Membership {
             return Err(JunkReason::Forgotten);
         }
         if self.view.is_superseded(&src) {
-            self.tell_outranked(now, src);
+            self.tell_outranked(now, src, from);
         } else {
             self.health.on_heard(now);
             if let Some(event) = self.view.set_addr(src.node, from) {
@@ -130,15 +130,22 @@ impl Membership {
     }
 
     /// A node speaks by a generation that others have said is over: it is told the one that it has to
-    /// exceed, at most once per probe interval.
-    fn tell_outranked(&mut self, now: Now, src: Identity) {
+    /// exceed, at most once per probe interval. If nobody is heard by that one, it is told where it
+    /// speaks from: what others said of its address may be as wrong.
+    fn tell_outranked(&mut self, now: Now, src: Identity, from: SocketAddr) {
         let Some(known) = self.view.get_mut(src.node) else { return };
-        if known.told != Now::START && now.since(known.told) < self.profile.probe_interval_ms {
-            return;
+        let (told, is_silent) = (known.told, !known.member.state.is_active());
+        let is_due = told == Now::START || now.since(told) >= self.profile.probe_interval_ms;
+        if is_due {
+            known.told = now;
         }
-        known.told = now;
         let update = foca::Member::new(known.identity(), known.incarnation, State::Down);
-        self.send_bare(src, Message::Gossip, Some(update));
+        if is_silent {
+            self.view.set_addr(src.node, from);
+        }
+        if is_due {
+            self.send_bare(src, Message::Gossip, Some(update));
+        }
     }
 
     fn suspect_remotely(&mut self, now: Now, identity: Identity) {
