@@ -134,6 +134,16 @@ impl Drop for Machines {
             let _ = agent.kill();
             let _ = agent.wait();
         }
+        // Tasks outlive their agents; a monitor ends with its program.
+        for number in 1..=self.agents.len() {
+            let runs = std::fs::read_dir(self.path(&format!("data-{number}/runs")));
+            for run in runs.into_iter().flatten().flatten() {
+                if let Some(program) = runtime::run_dir::program_of(&run.path()) {
+                    let pid = program.pid.to_string();
+                    let _ = Command::new("kill").args(["-9", &pid]).status();
+                }
+            }
+        }
     }
 }
 
