@@ -16,11 +16,7 @@ pub(super) fn take(shared: &Shared, offer: &FleetKeyOffer, node: &NodeKey) {
         shared.transport.set_fleet_key(&held);
         return;
     }
-    let secret = node.secret();
-    let opened = offer.keys.iter().filter_map(|key| key.open(&secret));
-    let found = opened.map(|key| FleetKey::from_bytes(*key.bytes()));
-    let Some(key) = found.into_iter().find(|key| FleetKeyFact::of(key.bytes()) == offer.fact)
-    else {
+    let Some(key) = offer.open(&node.secret()).map(|key| FleetKey::from_bytes(*key.bytes())) else {
         tracing::info!("the fleet has another key, which this node has not got yet");
         shared.transport.refuse_fleet_key();
         return;

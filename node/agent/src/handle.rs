@@ -24,7 +24,6 @@ use super::logs::LogStream;
 use super::path_failure::PathFailure;
 use super::path_row::PathRow;
 use super::revision::Changes;
-use super::sealing;
 use super::shared::Shared;
 use crate::config::{Config, FleetKey, JoinAddr};
 use crate::join_token::TokenText;
@@ -170,12 +169,7 @@ impl Handle {
 
     /// The key by which the members seal what they keep on their disks, of what was wrapped for this node.
     pub fn open_unlock_key(&self, offer: &FleetKeyOffer) -> Option<UnlockKey> {
-        sealing::open(offer, self.shared.files.key())
-    }
-
-    /// Is what this node keeps on its disk sealed?
-    pub fn is_sealed(&self) -> bool {
-        self.shared.keyring().is_sealed()
+        offer.open(&self.shared.files.key().secret()).map(UnlockKey::from)
     }
 
     /// From now on, and also after the next start, this node belongs to the fleet with this key.

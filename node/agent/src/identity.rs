@@ -14,6 +14,7 @@ use ed25519_dalek::pkcs8::EncodePrivateKey;
 use ed25519_dalek::{Signer, SigningKey};
 
 pub use boot::next_boot;
+pub use key_file::write_secret_file;
 
 use crate::config::FleetKey;
 

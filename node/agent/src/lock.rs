@@ -9,10 +9,14 @@
 //! unlock key only opens it from then on. Sealed keys are one file, which is there if and only if the
 //! node is sealed: whatever interrupts the sealing, the next start goes on with it. Decision 36.
 
+mod key_file;
 mod keyring;
 mod sealed_keys;
+mod sealing_key;
 mod unlock_key;
 
+pub use key_file::opened_by_file;
 pub use keyring::{Keyring, KeyringError};
 pub use sealed_keys::{BadSealedKeys, Locked, SEALED_KEYS_FILE, Unlocked};
+pub use sealing_key::SealingKey;
 pub use unlock_key::{BadUnlockKey, UnlockKey};

@@ -8,21 +8,13 @@
 //! While the sealed keys are there, the node needs its unlock key to start. So whatever interrupts this,
 //! everything can still be read, and the next start goes on with it.
 
-use node_core::{FleetKeyNews, FleetKeyOffer};
+use node_core::FleetKeyNews;
 
 use super::identity::NodeKey;
 use super::shared::Shared;
 use crate::config::Config;
 use crate::lock::{Keyring, UnlockKey};
 use crate::store::{Sealing, StoreWriter};
-
-/// The unlock key that was wrapped for this node; `None`: nobody did so yet.
-pub(super) fn open(offer: &FleetKeyOffer, node: &NodeKey) -> Option<UnlockKey> {
-    let secret = node.secret();
-    let opened = offer.keys.iter().filter_map(|key| key.open(&secret));
-    let mut keys = opened.map(|key| UnlockKey::from_bytes(*key.bytes()));
-    keys.find(|key| key.fact() == offer.fact)
-}
 
 /// Does what the records tell.
 pub(super) fn take(shared: &Shared, store: &StoreWriter, news: FleetKeyNews, node: &NodeKey) {
@@ -33,7 +25,7 @@ pub(super) fn take(shared: &Shared, store: &StoreWriter, news: FleetKeyNews, nod
         }
         return;
     };
-    let Some(key) = open(&offer, node) else {
+    let Some(key) = offer.open(&node.secret()).map(UnlockKey::from) else {
         tracing::info!("the fleet has another unlock key, which this node has not got yet");
         return;
     };

@@ -18,8 +18,9 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use failure::{OpenFailure, Unreadable, panic_text, sort};
 use sealing::{Meta, sealed};
 
+use crate::lock::SealingKey;
+
 pub use failure::StoreError;
-pub use sealing::StoreKey;
 pub use writer::{Batch, Sealing, StoreEvent, StoreWriter};
 
 /// The store's file in the data directory.
@@ -55,7 +56,7 @@ pub struct Store {
     path: PathBuf,
     database: Database,
     /// By what its values are sealed.
-    key: Option<StoreKey>,
+    key: Option<SealingKey>,
 }
 
 /// The contents of an opened store.
@@ -103,7 +104,7 @@ struct Contents {
 impl Store {
     /// Opens the store of a data directory, made if there is none, and reads all of it. With a key it
     /// is sealed by it afterwards, also if it was not before; a sealed one needs its key.
-    pub fn open(data_dir: &Path, key: Option<StoreKey>) -> Result<OpenedStore, StoreError> {
+    pub fn open(data_dir: &Path, key: Option<SealingKey>) -> Result<OpenedStore, StoreError> {
         let path = data_dir.join(STORE_FILE);
         let (contents, set_aside) = match open_file(&path, key.as_ref()) {
             Ok(contents) => (contents, None),
@@ -122,7 +123,7 @@ impl Store {
         let Contents { database, format, id, records } = contents;
         // What an interrupted rewriting left.
         let _ = std::fs::remove_file(sealing::fresh_path(&path));
-        hide(&path);
+        restrict(&path);
         let store = Store { path, database, key: None };
         let (store, not_rewritten) = match (key, format) {
             (None, _) => (store, None),
@@ -137,14 +138,14 @@ impl Store {
     }
 
     /// The same store, sealed by this key or by none. An error leaves it as it was.
-    fn reseal(self, key: Option<StoreKey>) -> Result<Store, (Store, String)> {
+    fn reseal(self, key: Option<SealingKey>) -> Result<Store, (Store, String)> {
         match self.rewritten(key.as_ref()) {
             Ok(database) => Ok(Store { path: self.path, database, key }),
             Err(why) => Err((self, why)),
         }
     }
 
-    fn rewritten(&self, key: Option<&StoreKey>) -> Result<Database, String> {
+    fn rewritten(&self, key: Option<&SealingKey>) -> Result<Database, String> {
         let boot = || -> Result<Option<u64>, redb::Error> {
             let table = self.database.begin_read()?.open_table(META)?;
             Ok(table.get(BOOT)?.map(|boot| boot.value()))
@@ -163,7 +164,7 @@ impl Store {
 
     /// Opens a store again that refused a write. The file must exist: a store is never made from
     /// scratch under a running agent.
-    fn reopen(path: &Path, key: Option<StoreKey>) -> Result<Store, String> {
+    fn reopen(path: &Path, key: Option<SealingKey>) -> Result<Store, String> {
         let open = || Database::builder().set_cache_size(CACHE_BYTES).open(path);
         match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(database)) => Ok(Store { path: path.to_owned(), database, key }),
@@ -223,12 +224,12 @@ impl Store {
 
 /// Opens, creates where empty, and reads. A damaged file can trip an assertion of the database;
 /// that means a bad file, not a bug of this program.
-fn open_file(path: &Path, key: Option<&StoreKey>) -> Result<Contents, OpenFailure> {
+fn open_file(path: &Path, key: Option<&SealingKey>) -> Result<Contents, OpenFailure> {
     catch_unwind(AssertUnwindSafe(|| open_or_create(path, key)))
         .unwrap_or_else(|panic| Err(OpenFailure::Unreadable(Unreadable(panic_text(&*panic)))))
 }
 
-fn open_or_create(path: &Path, key: Option<&StoreKey>) -> Result<Contents, OpenFailure> {
+fn open_or_create(path: &Path, key: Option<&SealingKey>) -> Result<Contents, OpenFailure> {
     let database = Database::builder()
         .set_cache_size(CACHE_BYTES)
         .create(path)
@@ -243,7 +244,7 @@ fn open_or_create(path: &Path, key: Option<&StoreKey>) -> Result<Contents, OpenF
     Ok(Contents { database, format, id, records })
 }
 
-fn format_with(key: Option<&StoreKey>) -> u64 {
+fn format_with(key: Option<&SealingKey>) -> u64 {
     if key.is_some() { SEALED_FORMAT } else { FORMAT }
 }
 
@@ -258,7 +259,7 @@ struct Rows {
 fn read(
     path: &Path,
     database: &Database,
-    key: Option<&StoreKey>,
+    key: Option<&SealingKey>,
 ) -> Result<Option<Rows>, OpenFailure> {
     let failed = |error: redb::Error| sort(path, error);
     let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
@@ -288,7 +289,7 @@ fn read(
         let row =
             RecordKey::from_bytes(row.value()).ok_or_else(|| unreadable("a key is damaged"))?;
         let value = match key {
-            Some(key) => key.open(&row, value.value()),
+            Some(key) => key.open(&row.to_bytes(), value.value()),
             None => Some(value.value().to_vec()),
         };
         records.push((row, value.ok_or_else(|| unreadable("it is sealed by another key"))?));
@@ -297,7 +298,7 @@ fn read(
 }
 
 /// Writes the tables and a new id.
-fn initialise(database: &Database, key: Option<&StoreKey>) -> Result<StoreId, redb::Error> {
+fn initialise(database: &Database, key: Option<&SealingKey>) -> Result<StoreId, redb::Error> {
     let mut id = [0; 8];
     getrandom::fill(&mut id).expect("random bytes made the node's key a moment ago");
     let id = u64::from_le_bytes(id);
@@ -313,7 +314,7 @@ fn initialise(database: &Database, key: Option<&StoreKey>) -> Result<StoreId, re
 }
 
 /// Lets nobody but the owner read the file. Its directory does so as well.
-fn hide(path: &Path) {
+fn restrict(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
         tracing::warn!("others may read {}: {error}", path.display());

@@ -3,7 +3,7 @@
 
 use crdt_state::fleet_key::FleetKeyFact;
 use crdt_state::replica::Replica;
-use crdt_state::secret::KeyFor;
+use crdt_state::secret::{ContentKey, KeyFor};
 use crdt_state::{Kind, read};
 
 /// The newest key of its kind, wrapped for this node.
@@ -13,6 +13,20 @@ pub struct FleetKeyOffer {
     pub fact: FleetKeyFact,
     /// What was wrapped for this node: any of them is the key. Empty: nobody has wrapped it yet.
     pub keys: Vec<KeyFor>,
+}
+
+impl FleetKeyOffer {
+    /// The newest key of a kind that was not removed.
+    pub fn newest(replica: &Replica, kind: Kind) -> Option<FleetKeyOffer> {
+        let fact = read::newest_fleet_key(replica, kind)?;
+        Some(FleetKeyOffer { fact, keys: read::keys_for(replica, fact.id(), replica.me()) })
+    }
+
+    /// The key, opened with the 32 secret bytes of the node's own; `None`: nobody has wrapped it yet.
+    pub fn open(&self, node: &[u8; 32]) -> Option<ContentKey> {
+        let mut opened = self.keys.iter().filter_map(|key| key.open(node));
+        opened.find(|key| FleetKeyFact::of(key.bytes()) == self.fact)
+    }
 }
 
 /// What became of the keys of a kind.
@@ -49,11 +63,8 @@ impl FleetKeys {
         if !std::mem::take(&mut self.is_due) {
             return None;
         }
-        let news = match read::newest_fleet_key(replica, self.kind) {
-            Some(fact) => {
-                let keys = read::keys_for(replica, fact.id(), replica.me());
-                FleetKeyNews::Newest(FleetKeyOffer { fact, keys })
-            }
+        let news = match FleetKeyOffer::newest(replica, self.kind) {
+            Some(offer) => FleetKeyNews::Newest(offer),
             None => replica.keys(self.kind).next().map(|_| FleetKeyNews::Ended)?,
         };
         if self.told.as_ref() == Some(&news) {

@@ -1,6 +1,6 @@
-//! A file with 32 secret bytes as hex, readable for its owner only. It is written under another
-//! name first, then renamed, both synced, so that it is complete. It must never lose an existing
-//! key.
+//! Files with secrets, readable for their owner only; most hold 32 secret bytes as hex. Each is written
+//! under another name first, then renamed, both synced, so that it is complete. No existing key must
+//! ever be lost.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -46,10 +46,15 @@ pub(super) fn write(path: &Path, secret: &[u8; 32]) -> Result<(), IdentityError>
 }
 
 fn create(path: &Path, secret: &[u8; 32]) -> std::io::Result<()> {
+    write_secret_file(path, &FleetKey::from_bytes(*secret).reveal())
+}
+
+/// Writes a text into a file of the data directory, in the place of what it has.
+pub fn write_secret_file(path: &Path, text: &str) -> std::io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    writeln!(file, "{}", FleetKey::from_bytes(*secret).reveal())?;
+    writeln!(file, "{text}")?;
     file.sync_all()?;
     std::fs::rename(&fresh, path)?;
     let dir = path.parent().expect("a key file lies in the data directory");

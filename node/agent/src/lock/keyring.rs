@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::sealed_keys::{BadSealedKeys, KeptKeys, SlotKind, Unlocked};
+use super::sealing_key::SealingKey;
 use super::unlock_key::UnlockKey;
 use super::{Locked, SEALED_KEYS_FILE};
 use crate::config::{Config, FleetKey};
 use crate::identity::{self, FLEET_KEY_FILE, IdentityError, NODE_KEY_FILE, NodeKey};
-use crate::store::StoreKey;
 
 /// Why the keys cannot be used. Nothing was lost.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ impl Keyring {
     }
 
     /// By what the store is sealed.
-    pub fn store_key(&self) -> Option<StoreKey> {
+    pub fn store_key(&self) -> Option<SealingKey> {
         self.sealed.as_ref().map(Unlocked::store_key)
     }
 
@@ -90,13 +90,13 @@ impl Keyring {
             return Ok(identity::replace_fleet_key(&self.data_dir, key)?);
         };
         let keys = KeptKeys { fleet: Some(*key.bytes()), ..sealed.keys.clone() };
-        sealed.set_keys(keys).map_err(IdentityError::Random)?;
+        sealed.set_keys(keys);
         Ok(sealed.write()?)
     }
 
     /// Seals them, or lets another unlock key open them. What is returned is to seal the store from now
     /// on; `None`: it is sealed already, and nobody began to unseal it.
-    pub fn seal(&mut self, unlock: &UnlockKey) -> Result<Option<StoreKey>, KeyringError> {
+    pub fn seal(&mut self, unlock: &UnlockKey) -> Result<Option<SealingKey>, KeyringError> {
         let was_unsealing = std::mem::take(&mut self.is_unsealing);
         if self.sealed.is_some() {
             self.set_slot(SlotKind::UnlockKey, unlock)?;
@@ -123,7 +123,7 @@ impl Keyring {
 
     fn set_slot(&mut self, kind: SlotKind, key: &UnlockKey) -> Result<(), KeyringError> {
         let Some(sealed) = &mut self.sealed else { return Ok(()) };
-        if sealed.set_slot(kind, key).map_err(IdentityError::Random)? {
+        if sealed.set_slot(kind, key) {
             sealed.write()?;
         }
         Ok(())

@@ -3,21 +3,19 @@
 //! It is JSON, so that whoever finds it sees what it is; what is in it says so of itself, and every sealed
 //! part is bound to its place.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use crdt_state::NodeId;
 use crdt_state::secret::ContentKey;
 use serde::{Deserialize, Serialize};
 
+use super::sealing_key::SealingKey;
 use super::unlock_key::UnlockKey;
-use crate::store::StoreKey;
+use crate::identity::write_secret_file;
 
 /// The file in the data directory.
 pub const SEALED_KEYS_FILE: &str = "keys.sealed";
@@ -26,8 +24,6 @@ const FORMAT: u64 = 1;
 
 /// More is not read of it.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
-
-const NONCE_BYTES: usize = 24;
 
 /// Why the file cannot be used. It was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -163,60 +159,42 @@ impl Unlocked {
         };
         let locked = Locked { path: data_dir.join(SEALED_KEYS_FILE), file };
         let mut new = Unlocked { locked, master: ContentKey::from_random(master), keys };
-        new.set_keys(new.keys.clone())?;
-        new.set_slot(SlotKind::UnlockKey, unlock)?;
+        new.set_keys(new.keys.clone());
+        new.set_slot(SlotKind::UnlockKey, unlock);
         Ok(new)
     }
 
     /// The key of the store.
-    pub fn store_key(&self) -> StoreKey {
-        StoreKey::new(&blake3::derive_key("edgectl sealed store 1", self.master.bytes()))
+    pub fn store_key(&self) -> SealingKey {
+        SealingKey::new(&blake3::derive_key("edgectl sealed store 1", self.master.bytes()))
     }
 
-    pub(super) fn set_keys(&mut self, keys: KeptKeys) -> Result<(), getrandom::Error> {
+    pub(super) fn set_keys(&mut self, keys: KeptKeys) {
         let file = &mut self.locked.file;
-        file.keys = seal(self.master.bytes(), &keys_context(file.node), &keys.to_bytes())?;
+        file.keys = seal(self.master.bytes(), &keys_context(file.node), &keys.to_bytes());
         self.keys = keys;
-        Ok(())
     }
 
     /// Lets a key open the file, in the place of the one before of its kind. Returns whether that changed
     /// anything.
-    pub(super) fn set_slot(
-        &mut self,
-        kind: SlotKind,
-        key: &UnlockKey,
-    ) -> Result<bool, getrandom::Error> {
+    pub(super) fn set_slot(&mut self, kind: SlotKind, key: &UnlockKey) -> bool {
         let check = STANDARD.encode(key.fact().check);
         let file = &mut self.locked.file;
         if file.slots.iter().any(|slot| slot.opened_by == kind && slot.check == check) {
-            return Ok(false);
+            return false;
         }
-        let context = slot_context(file.node, kind);
-        let sealed = seal(key.bytes(), &context, self.master.bytes())?;
+        let sealed = seal(key.bytes(), &slot_context(file.node, kind), self.master.bytes());
         file.slots.retain(|slot| slot.opened_by != kind);
         file.slots.push(Slot { opened_by: kind, check, sealed });
-        Ok(true)
+        true
     }
 
-    /// Writes the file: another one first, which then takes its place.
+    /// Writes the file.
     pub(super) fn write(&self) -> Result<(), BadSealedKeys> {
         let path = &self.locked.path;
-        let write = || {
-            let fresh = path.with_extension("sealed.new");
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&fresh)?;
-            serde_json::to_writer_pretty(&mut file, &self.locked.file)?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            std::fs::rename(&fresh, path)?;
-            File::open(path.parent().expect("it lies in the data directory"))?.sync_all()
-        };
-        write().map_err(|error| BadSealedKeys::File { path: path.clone(), error })
+        let text = serde_json::to_string_pretty(&self.locked.file).map_err(std::io::Error::from);
+        text.and_then(|text| write_secret_file(path, &text))
+            .map_err(|error| BadSealedKeys::File { path: path.clone(), error })
     }
 }
 
@@ -263,21 +241,13 @@ fn keys_context(node: NodeId) -> String {
     format!("edgectl sealed keys 1, of {node}")
 }
 
-/// A random nonce and the sealed bytes, in base64.
-fn seal(key: &[u8; 32], context: &str, plain: &[u8]) -> Result<String, getrandom::Error> {
-    let mut nonce = [0; NONCE_BYTES];
-    getrandom::fill(&mut nonce)?;
-    let payload = Payload { msg: plain, aad: context.as_bytes() };
-    let cipher = XChaCha20Poly1305::new(key.into());
-    let sealed = cipher.encrypt(&XNonce::from(nonce), payload).expect("keys are short");
-    Ok(STANDARD.encode([nonce.as_slice(), &sealed].concat()))
+/// Sealed bytes, in base64.
+fn seal(key: &[u8; 32], context: &str, plain: &[u8]) -> String {
+    STANDARD.encode(SealingKey::new(key).seal(context.as_bytes(), plain))
 }
 
 fn open(key: &[u8; 32], context: &str, sealed: &str) -> Option<Vec<u8>> {
-    let bytes = STANDARD.decode(sealed).ok()?;
-    let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>()?;
-    let payload = Payload { msg: sealed, aad: context.as_bytes() };
-    XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(*nonce), payload).ok()
+    SealingKey::new(key).open(context.as_bytes(), &STANDARD.decode(sealed).ok()?)
 }
 
 #[cfg(test)]
@@ -308,7 +278,7 @@ mod tests {
         let change = |sealed: &mut Unlocked, kind, key| {
             let changed = sealed.set_slot(kind, &UnlockKey::from_bytes([key; 32]));
             sealed.write().expect("written");
-            changed.expect("random bytes")
+            changed
         };
         assert!(change(&mut sealed, SlotKind::KeyFile, 5));
         assert!(change(&mut sealed, SlotKind::UnlockKey, 4));

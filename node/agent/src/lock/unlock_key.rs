@@ -31,13 +31,18 @@ pub struct UnlockKey(ContentKey);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadUnlockKey {
     /// Something else.
-    #[error("an unlock key begins with {HEAD}, and has {chars} characters", chars = HEAD.len() + 64)]
+    #[error(
+        "an unlock key begins with {HEAD}, and has {chars} characters\n  try: edgectl swarm unlock-key, on \
+         another node", chars = HEAD.len() + 64
+    )]
     NotOne,
     /// The file cannot be read.
     #[error("{0}")]
     Unreadable(String),
     /// The file has too few bytes.
-    #[error("a key file has at least {FILE_BYTES_MIN} bytes, this one has {0}")]
+    #[error(
+        "a key file has at least {FILE_BYTES_MIN} bytes, this one has {0}\n  try: head -c 32 /dev/urandom > FILE"
+    )]
     TooShort(usize),
     /// The file has too many.
     #[error("a key file has at most {FILE_BYTES_MAX} bytes")]
@@ -89,6 +94,12 @@ impl UnlockKey {
             return Err(BadUnlockKey::TooShort(content.len()));
         }
         Ok(UnlockKey::from_bytes(blake3::derive_key("edgectl key file 1", &content)))
+    }
+}
+
+impl From<ContentKey> for UnlockKey {
+    fn from(key: ContentKey) -> UnlockKey {
+        UnlockKey(key)
     }
 }
 

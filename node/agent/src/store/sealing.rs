@@ -6,20 +6,12 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use crdt_state::{RecordKey, StoreId};
 use redb::Database;
 
-use super::{BOOT, CACHE_BYTES, FORMAT_NAME, META, RECORDS, STORE_ID, format_with, hide};
-
-const NONCE_BYTES: usize = 24;
-
-/// Seals the values of a store.
-#[derive(Clone)]
-pub struct StoreKey(Arc<XChaCha20Poly1305>);
+use super::{BOOT, CACHE_BYTES, FORMAT_NAME, META, RECORDS, STORE_ID, format_with, restrict};
+use crate::lock::SealingKey;
 
 /// What is in a store, besides its rows.
 pub(super) struct Meta {
@@ -27,45 +19,22 @@ pub(super) struct Meta {
     pub(super) boot: Option<u64>,
 }
 
-impl StoreKey {
-    /// From 32 secret bytes.
-    pub fn new(secret: &[u8; 32]) -> StoreKey {
-        StoreKey(Arc::new(XChaCha20Poly1305::new(secret.into())))
-    }
-
-    /// The value as it is written: a random nonce and the sealed bytes, bound to the row.
-    pub(super) fn seal(&self, key: &RecordKey, value: &[u8]) -> Vec<u8> {
-        let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce).expect("random bytes made the key a while ago");
-        let payload = Payload { msg: value, aad: &key.to_bytes() };
-        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).expect("a record is short");
-        [nonce.as_slice(), &sealed].concat()
-    }
-
-    /// `None`: it was sealed with another key, for another row, or is damaged.
-    pub(super) fn open(&self, key: &RecordKey, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-        let payload = Payload { msg: sealed, aad: &key.to_bytes() };
-        self.0.decrypt(&XNonce::from(*nonce), payload).ok()
-    }
-}
-
 /// As a row is written with a key, or without one.
-pub(super) fn sealed(key: Option<&StoreKey>, row: &RecordKey, value: &[u8]) -> Vec<u8> {
-    key.map_or_else(|| value.to_vec(), |key| key.seal(row, value))
+pub(super) fn sealed(key: Option<&SealingKey>, row: &RecordKey, value: &[u8]) -> Vec<u8> {
+    key.map_or_else(|| value.to_vec(), |key| key.seal(&row.to_bytes(), value))
 }
 
 /// Writes all into a new file in the place of the store's. On an error the store is as before.
 pub(super) fn rewrite<'a>(
     path: &Path,
     meta: &Meta,
-    key: Option<&StoreKey>,
+    key: Option<&SealingKey>,
     rows: impl Iterator<Item = (RecordKey, &'a [u8])>,
 ) -> Result<Database, String> {
     let fresh = fresh_path(path);
     let written = write(&fresh, meta, key, rows).map_err(|error| error.to_string());
     let moved = written.and_then(|database| {
-        hide(&fresh);
+        restrict(&fresh);
         let sync = || {
             std::fs::rename(&fresh, path)?;
             File::open(path.parent().expect("the store lies in the data directory"))?.sync_all()
@@ -87,7 +56,7 @@ pub(super) fn fresh_path(path: &Path) -> PathBuf {
 fn write<'a>(
     fresh: &Path,
     meta: &Meta,
-    key: Option<&StoreKey>,
+    key: Option<&SealingKey>,
     rows: impl Iterator<Item = (RecordKey, &'a [u8])>,
 ) -> Result<Database, redb::Error> {
     match std::fs::remove_file(fresh) {

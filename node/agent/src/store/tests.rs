@@ -190,7 +190,7 @@ fn a_sealed_store_is_read_by_its_key_alone_and_shows_nothing_of_its_records() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join(STORE_FILE);
     let shows = || std::fs::read(&path).expect("a file").windows(7).any(|part| part == b"hunter2");
-    let store_key = |byte| Some(StoreKey::new(&[byte; 32]));
+    let store_key = |byte| Some(SealingKey::new(&[byte; 32]));
     let opened = Store::open(dir.path(), None).expect("a new store");
     opened.store.note_boot(4).expect("noted");
     put(&opened.store, 1, b"hunter2 is in it");
@@ -233,7 +233,7 @@ fn a_store_that_cannot_be_rewritten_goes_on_as_it_is() {
     put(&opened.store, 1, b"kept");
     // What cannot be removed stands in for a disk that is full.
     std::fs::create_dir_all(dir.path().join("state.redb.new/in-the-way")).expect("made");
-    let Err((store, why)) = opened.store.reseal(Some(StoreKey::new(&[1; 32]))) else {
+    let Err((store, why)) = opened.store.reseal(Some(SealingKey::new(&[1; 32]))) else {
         panic!("it cannot be written")
     };
     assert!(!why.is_empty());

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use crdt_state::RecordKey;
 
-use super::{Store, StoreKey};
+use super::Store;
+use crate::lock::SealingKey;
 
 /// The first wait after a failed write.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -65,7 +66,7 @@ pub enum Sealing {
 
 pub(super) enum Request {
     Persist { seq: u64, puts: Vec<(RecordKey, Vec<u8>)>, drops: Vec<RecordKey> },
-    Reseal(Option<StoreKey>),
+    Reseal(Option<SealingKey>),
 }
 
 /// Requests that were taken and not done yet.
@@ -75,7 +76,7 @@ struct Taken {
     /// The number of the last batch.
     seq: Option<u64>,
     /// What is to be done to the store after that.
-    reseal: Option<Option<StoreKey>>,
+    reseal: Option<Option<SealingKey>>,
 }
 
 impl Taken {
@@ -118,7 +119,7 @@ impl StoreWriter {
     }
 
     /// Asks for the store to be sealed by a key, or by none; answered by `Resealed`.
-    pub fn reseal(&self, key: Option<StoreKey>) {
+    pub fn reseal(&self, key: Option<SealingKey>) {
         self.send(Request::Reseal(key));
     }
 
@@ -139,7 +140,7 @@ impl Drop for StoreWriter {
 
 pub(super) struct Worker<R> {
     path: PathBuf,
-    key: Option<StoreKey>,
+    key: Option<SealingKey>,
     /// `None` after a failed write: the database accepts no more writes until it is opened again.
     store: Option<Store>,
     inbox: Receiver<Request>,
@@ -194,7 +195,7 @@ impl<R: Fn(StoreEvent)> Worker<R> {
         Ok(())
     }
 
-    fn reseal(&mut self, key: Option<StoreKey>) -> Result<Sealing, String> {
+    fn reseal(&mut self, key: Option<SealingKey>) -> Result<Sealing, String> {
         let sealing = if key.is_some() { Sealing::Sealed } else { Sealing::Open };
         let (store, done) = match self.take_store()?.reseal(key) {
             Ok(store) => (store, Ok(sealing)),

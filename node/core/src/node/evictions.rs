@@ -21,9 +21,9 @@ impl Node {
         others.map(|(id, _)| *id).collect()
     }
 
-    /// The members that were not given the newest key of this kind yet, which every member is to have.
-    pub fn without_fleet_key(&self, kind: Kind) -> BTreeSet<NodeId> {
-        let Some(fact) = read::newest_fleet_key(&self.replica, kind) else {
+    /// The members that were not given the newest key of the fleet yet.
+    pub fn without_fleet_key(&self) -> BTreeSet<NodeId> {
+        let Some(fact) = read::newest_fleet_key(&self.replica, Kind::FLEET_KEY) else {
             return BTreeSet::new();
         };
         let holders = self.planner.catalog().secrets.holders(fact.id());

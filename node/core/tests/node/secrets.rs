@@ -9,7 +9,7 @@ use crdt_state::fleet_key::FleetKeyFact;
 use crdt_state::read::clients;
 use crdt_state::secret::{Batch, SecretKeys, WrappedKey};
 use crdt_state::spec::{Labels, Runtime, Scale};
-use crdt_state::{ClientId, FileClass, FileId, Kind, NodeId, PublicKey, RecordKey, SecretId};
+use crdt_state::{ClientId, FileClass, FileId, NodeId, PublicKey, RecordKey, SecretId};
 use node_core::edit::file::{BadFile, SecretRequest, WrappedKeys};
 use node_core::{Edit, Edited, FileRow, FleetKeyNews, Input, Refusal, Removal, ServiceSpec};
 
@@ -115,12 +115,12 @@ fn the_newest_key_of_the_fleet_is_for_every_member_and_for_no_removed_one() {
     let offered = |pair: &Pair, at: usize| pair.hosts[at].fleet_keys.last().cloned();
     assert_eq!(offered(&pair, 0).map(|offer| offer.keys.len()), Some(1));
     assert_eq!(offered(&pair, 1).map(|offer| offer.keys.len()), Some(0), "it waits for the key");
-    assert_eq!(pair.hosts[0].node.without_fleet_key(Kind::FLEET_KEY), [second].into());
+    assert_eq!(pair.hosts[0].node.without_fleet_key(), [second].into());
     assert_eq!(share(&mut pair.hosts[0]), 1);
     pair.wait(20_000);
     let offer = offered(&pair, 1).expect("an offer");
     assert_eq!((offer.fact, offer.keys.len()), (fact, 1));
-    assert!(pair.hosts[1].node.without_fleet_key(Kind::FLEET_KEY).is_empty());
+    assert!(pair.hosts[1].node.without_fleet_key().is_empty());
 
     // The one before is nobody's business any more, and a removed node is given none.
     let removal = Removal::Force;
