@@ -3,13 +3,14 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use node_agent::config::{Config, ConfigKey};
-use node_agent::lock::{KeyringError, Locked, Unlocked};
+use node_agent::lock::{self, Locked, Unlocked};
 use node_agent::rekey::{self, Rekeyed, RunningTasks};
-use node_agent::{Agent, AgentStartError, ExitReason};
+use node_agent::{Agent, ExitReason};
 use tokio::net::UnixListener;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
@@ -188,17 +189,23 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 /// Waits until a locked node is unlocked.
-async fn unlock(
-    config: &Config,
-    listener: &UnixListener,
-) -> Result<Option<Unlocked>, AgentStartError> {
-    let Some(locked) = Locked::look(&config.data_dir).map_err(KeyringError::from)? else {
+async fn unlock(config: &Config, listener: &UnixListener) -> anyhow::Result<Option<Unlocked>> {
+    let Some(locked) = Locked::look(&config.data_dir)?.map(Arc::new) else {
         return Ok(None);
     };
     tracing::warn!("this node is locked, its tasks go on; to unlock it: edgectl swarm unlock");
-    let unlocked = node_api::until_unlocked(listener, locked, config.unlock_key_file.clone());
-    let unlocked = unlocked.await.map_err(AgentStartError::Thread)?;
-    Ok(Some(unlocked))
+    let by_file = async {
+        match &config.unlock_key_file {
+            Some(path) => lock::opened_by_file(&locked, path).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        unlocked = node_api::until_unlocked(listener, Arc::clone(&locked)) => {
+            Ok(Some(unlocked.context("the API of the locked node has ended")?))
+        }
+        unlocked = by_file => Ok(Some(unlocked)),
+    }
 }
 
 /// Runs the agent and its API, until `told` or the agent ends.
@@ -206,7 +213,7 @@ async fn live(
     config: Config,
     listener: UnixListener,
     told: impl Future<Output = ()>,
-) -> Result<ExitReason, AgentStartError> {
+) -> anyhow::Result<ExitReason> {
     let folder = config.stacks.clone();
     let (data_dir, socket) = (config.data_dir.clone(), config.socket.clone());
     tokio::pin!(told);

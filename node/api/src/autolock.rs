@@ -2,13 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use crdt_state::{Kind, NodeId, read};
+use crdt_state::Kind;
 use node_core::{Edit, FleetKeyOffer};
 use node_docker::system::UnlockKeyAnswer;
 
 use super::failure::Failure;
 use super::fleet_key::{self, NewKey};
-use super::snapshot::Snapshot;
 use super::{Api, Change};
 
 /// Is there an unlock key?
@@ -16,8 +15,8 @@ pub async fn is_on(api: &Api) -> Result<bool, Failure> {
     Ok(newest(api).await?.is_some())
 }
 
-/// Members seal what they keep, by a new key if they do so already.
-pub async fn turn_on(api: &Api, change: Change) -> Result<(), Failure> {
+/// Refuses to seal what would be open all the same.
+pub fn check(api: &Api) -> Result<(), Failure> {
     if api.handle.config().fleet_key.is_some() {
         return Err(Failure::Bad(
             "the key of this fleet is in the configuration of its nodes (fleet_key)\n\
@@ -27,6 +26,11 @@ pub async fn turn_on(api: &Api, change: Change) -> Result<(), Failure> {
                 .to_owned(),
         ));
     }
+    Ok(())
+}
+
+/// Members seal what they keep, by a new key if they do so already. It was checked that they can.
+pub async fn turn_on(api: &Api, change: Change) -> Result<(), Failure> {
     let NewKey { fact, keys, .. } = fleet_key::for_members(api).await?;
     change.edit(api, Edit::SetUnlockKey(fact, keys)).await?;
     Ok(())
@@ -38,7 +42,7 @@ pub async fn turn_off(api: &Api, change: Change) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `GET /swarm/unlockkey`: the key, and who was not given it yet. Empty: there is none.
+/// `GET /swarm/unlockkey`. Empty: there is none.
 pub async fn key(State(api): State<Api>) -> Result<Json<UnlockKeyAnswer>, Failure> {
     let Some(offer) = newest(&api).await? else { return Ok(Json(UnlockKeyAnswer::default())) };
     let key = api.handle.open_unlock_key(&offer).ok_or_else(|| {
@@ -47,11 +51,7 @@ pub async fn key(State(api): State<Api>) -> Result<Json<UnlockKeyAnswer>, Failur
                 .to_owned(),
         )
     })?;
-    let behind = api.read(|node, _| node.without_fleet_key(Kind::UNLOCK_KEY)).await?;
-    let snapshot = Snapshot::latest(&api).await?;
-    let name = |node: NodeId| snapshot.hostname(node);
-    let behind = behind.into_iter().map(name).collect();
-    Ok(Json(UnlockKeyAnswer { unlock_key: key.reveal(), behind }))
+    Ok(Json(UnlockKeyAnswer { unlock_key: key.reveal() }))
 }
 
 /// `POST /swarm/unlock`, while this node is not locked.
@@ -60,10 +60,5 @@ pub async fn not_locked() -> Failure {
 }
 
 async fn newest(api: &Api) -> Result<Option<FleetKeyOffer>, Failure> {
-    api.read(|node, _| {
-        let fact = read::newest_fleet_key(node.replica(), Kind::UNLOCK_KEY)?;
-        let keys = read::keys_for(node.replica(), fact.id(), node.me());
-        Some(FleetKeyOffer { fact, keys })
-    })
-    .await
+    api.read(|node, _| FleetKeyOffer::newest(node.replica(), Kind::UNLOCK_KEY)).await
 }

@@ -90,5 +90,5 @@ pub fn tls_info(api: &Api) -> Result<TlsInfo, Failure> {
 
 /// The members that were not given the newest key yet.
 pub async fn behind(api: &Api) -> Result<BTreeSet<NodeId>, Failure> {
-    api.read(|node, _| node.without_fleet_key(Kind::FLEET_KEY)).await
+    api.read(|node, _| node.without_fleet_key()).await
 }

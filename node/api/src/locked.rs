@@ -1,14 +1,10 @@
 //! The API of a locked node: that it is locked, and what unlocks it.
 //!
 //! ```text
-//! POST /swarm/unlock ─┐
-//!                     ├─▶ the keys are opened ─▶ the agent starts, and serves its own API
-//! the key file ───────┘
+//! POST /swarm/unlock ─▶ the keys are opened ─▶ the agent starts, and serves its own API
 //! ```
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -26,9 +22,6 @@ use tower::util::MapRequestLayer;
 use super::failure::Failure;
 use super::{Sent, drop_version, server, system};
 
-/// How often the key file is looked for: on a stick that somebody plugs in.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-
 /// What to do, for both command lines.
 const WHAT_TO_DO: &str = "this node is locked since it started, and does nothing until it is unlocked; its tasks go on\n\
      why: autolock is on: what it keeps on its disk is sealed\n\
@@ -41,15 +34,13 @@ struct LockedApi {
     opened: mpsc::Sender<Unlocked>,
 }
 
-/// Serves until the node is unlocked, by a client or by its key file.
+/// Serves until a client has unlocked the node.
 pub async fn until_unlocked(
     listener: &UnixListener,
-    locked: Locked,
-    key_file: Option<PathBuf>,
+    locked: Arc<Locked>,
 ) -> std::io::Result<Unlocked> {
     let (opened, mut unlocked) = mpsc::channel(1);
-    let locked = Arc::new(locked);
-    let api = LockedApi { locked: Arc::clone(&locked), opened };
+    let api = LockedApi { locked, opened };
     let unversioned = MapRequestLayer::new(drop_version).layer(router(api));
     let allowance = server::Allowance::of(runtime::files::limit());
     // Nobody comes from afar: the authority of the API follows from a sealed key.
@@ -60,13 +51,12 @@ pub async fn until_unlocked(
             Err(why)
         }
         Some(unlocked) = unlocked.recv() => Ok(unlocked),
-        unlocked = by_file(&locked, key_file) => Ok(unlocked),
     }
 }
 
 fn router(api: LockedApi) -> Router {
     Router::new()
-        .route("/_ping", get(system::ping))
+        .route("/_ping", get(|| async { system::pong("locked") }))
         .route("/version", get(system::version))
         .route("/info", get(info))
         .route("/swarm/unlock", post(unlock))
@@ -102,7 +92,8 @@ async fn unlock(State(api): State<LockedApi>, body: Sent) -> Result<(), Failure>
     let unlocked = api.locked.open(&key).ok_or_else(|| {
         Failure::Unauthorized(
             "swarm could not be unlocked: this is not the key of this node\n\
-             why: it may be sealed by an earlier one, if the key was rotated while the node was away"
+             why: it may be sealed by an earlier one, if the key was rotated while the node was away\n\
+             try: the key from before; without any: edgectl node rekey, and the machine joins as a new node"
                 .to_owned(),
         )
     })?;
@@ -110,28 +101,4 @@ async fn unlock(State(api): State<LockedApi>, body: Sent) -> Result<(), Failure>
     // Another client may have been faster.
     let _ = api.opened.try_send(unlocked);
     Ok(())
-}
-
-/// Waits for a key file that opens the node.
-async fn by_file(locked: &Locked, path: Option<PathBuf>) -> Unlocked {
-    let Some(path) = path else { return std::future::pending().await };
-    let mut said = None;
-    loop {
-        let opened = UnlockKey::of_file(&path).map_err(|why| why.to_string());
-        let opened = opened.and_then(|key| {
-            locked.open(&key).ok_or_else(|| "it is not the file of this node".to_owned())
-        });
-        match opened {
-            Ok(unlocked) => {
-                tracing::info!("the node was unlocked by {}", path.display());
-                return unlocked;
-            }
-            Err(why) if said.as_ref() != Some(&why) => {
-                tracing::warn!("{} does not open this node: {why}", path.display());
-                said = Some(why);
-            }
-            Err(_) => {}
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
 }

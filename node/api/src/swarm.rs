@@ -87,8 +87,12 @@ pub async fn init(State(api): State<Api>, body: Sent) -> Result<Json<String>, Fa
     check_advertised(advertise_addr, &snapshot)?;
     check_advertised(data_path_addr, &snapshot)?;
     let request = read(&body)?;
+    let locks = asked_autolock(&request) == Some(true) && !autolock::is_on(&api).await?;
+    if locks {
+        autolock::check(&api)?;
+    }
     change_settings(&api, Change::Apply, None, &request).await?;
-    if asked_autolock(&request) == Some(true) {
+    if locks {
         autolock::turn_on(&api, Change::Apply).await?;
     }
     Ok(Json(snapshot.me.to_string()))
@@ -212,12 +216,15 @@ pub async fn update(
                 .to_owned(),
         ));
     }
+    let is_new_key = wanted && (rotates || !is_locked);
+    if is_new_key {
+        autolock::check(&api)?;
+    }
     change_settings(&api, change, query.version, &request).await?;
-    match (is_locked, wanted) {
-        (true, false) => autolock::turn_off(&api, change).await?,
-        (false, true) => autolock::turn_on(&api, change).await?,
-        (true, true) if rotates => autolock::turn_on(&api, change).await?,
-        _ => {}
+    if is_new_key {
+        autolock::turn_on(&api, change).await?;
+    } else if is_locked && !wanted {
+        autolock::turn_off(&api, change).await?;
     }
     if asks_to_rotate(&request, fleet_key::rotations(&api).await?) {
         let _ = fleet_key::rotate(State(api.clone())).await?;

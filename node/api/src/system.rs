@@ -21,12 +21,17 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `GET` and `HEAD /_ping`: its headers tell Docker's clients about the server.
 pub async fn ping() -> Response {
+    pong("active/manager")
+}
+
+/// The answer to a ping: `state` is what Docker's clients are told of the swarm.
+pub fn pong(state: &'static str) -> Response {
     let mut headers = HeaderMap::new();
     let uncached = HeaderValue::from_static("no-cache, no-store, must-revalidate");
     headers.insert(header::CACHE_CONTROL, uncached);
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     headers.insert("Builder-Version", HeaderValue::from_static("1"));
-    headers.insert("Swarm", HeaderValue::from_static("active/manager"));
+    headers.insert("Swarm", HeaderValue::from_static(state));
     (headers, "OK").into_response()
 }
 

@@ -193,9 +193,6 @@ pub struct Orchestration {
 pub struct UnlockKeyAnswer {
     /// Empty: there is none.
     pub unlock_key: String,
-    /// Members that were not given the key yet, by host name; Docker's clients do not look at it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub behind: Vec<String>,
 }
 
 /// The tokens for new nodes. Every node is equal, so both are the same.

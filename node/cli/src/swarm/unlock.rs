@@ -23,7 +23,7 @@ pub struct UnlockKeyArgs {
 /// Unlocks this node by the key that is typed, or is on standard input.
 pub async fn unlock(client: &mut Client) -> Result<(), Failure> {
     let unlock_key = read_key()?;
-    client.send("/swarm/unlock", &UnlockKeyAnswer { unlock_key, behind: Vec::new() }).await?;
+    client.send("/swarm/unlock", &UnlockKeyAnswer { unlock_key }).await?;
     print("Node unlocked.")
 }
 
@@ -70,10 +70,7 @@ pub async fn show_new(client: &mut Client) -> Result<(), Failure> {
     show(&client.get("/swarm/unlockkey").await?)
 }
 
-fn show(UnlockKeyAnswer { unlock_key, behind }: &UnlockKeyAnswer) -> Result<(), Failure> {
-    for node in behind {
-        say(format!("warning: {node} was not given this key yet"));
-    }
+fn show(UnlockKeyAnswer { unlock_key }: &UnlockKeyAnswer) -> Result<(), Failure> {
     print(format!(
         "After a restart, a node is locked. To unlock it, type on it:\n\n    edgectl swarm unlock\n\n\
          and give it this key, which is best kept where no node is:\n\n    {unlock_key}\n"
