@@ -163,7 +163,7 @@ fn a_node_hears_of_a_generation_that_others_have_seen_end_and_exceeds_it() {
 }
 
 #[test]
-fn a_node_that_others_hold_for_over_and_elsewhere_is_answered_where_it_speaks() {
+fn a_superseded_node_that_others_look_for_elsewhere_is_answered_where_it_speaks() {
     let mut fleet = Fleet::settled(5, 51);
     let others = [0, 1, 3, 4];
     fleet.hears_only(2, []);
@@ -186,6 +186,35 @@ fn a_node_that_others_hold_for_over_and_elsewhere_is_answered_where_it_speaks() 
     fleet.heal();
     assert!(fleet.runs_until(30_000, Fleet::all_agree));
     assert!(fleet.nodes[2].gossip.me().generation > who.generation);
+}
+
+#[test]
+fn a_member_that_named_a_generation_out_of_its_reach_is_not_argued_with_and_heard_again() {
+    let mut fleet = Fleet::settled(5, 52);
+    let me = fleet.nodes[1].gossip.me();
+    let packet = |dst| {
+        let (src, message) = (Identity { generation: 1 << 63, ..me }, foca::Message::Gossip);
+        let header = foca::Header { src, src_incarnation: 0, dst, message };
+        let packet = crate::membership::Packet::new(header, None).encode();
+        crate::message::swim(packet, Vec::new()).encode()
+    };
+    let sent = |fleet: &Fleet| -> u64 {
+        let counters = fleet.nodes.iter().map(|node| node.gossip.counters());
+        counters.flat_map(|counters| counters.sent.values()).map(|tally| tally.count).sum()
+    };
+    let before = sent(&fleet);
+    let node = &mut fleet.nodes[2];
+    let bytes = packet(node.gossip.me());
+    node.gossip.handle_datagram(fleet.now, (me.node, addr_of(1)), &bytes, &mut node.replica);
+    fleet.drain(2);
+    for second in 1..=30 {
+        fleet.run_ms(1_000);
+        // Some ten are probes and their answers.
+        let each_second = (sent(&fleet) - before) / second;
+        assert!(each_second <= 50, "{each_second} packets a second");
+    }
+    assert!(fleet.all_agree());
+    assert!(fleet.nodes[1].gossip.me().generation < 1 << 40, "it did not follow");
 }
 
 #[test]

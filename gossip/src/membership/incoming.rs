@@ -37,13 +37,16 @@ impl Membership {
         if self.view.is_forgotten(&src) {
             return Err(JunkReason::Forgotten);
         }
+        self.on_addressed(packet.header.dst);
+        self.take_back(now, src);
         if self.view.is_superseded(&src) {
-            self.tell_outranked(now, src, from);
-        } else {
-            self.health.on_heard(now);
-            if let Some(event) = self.view.set_addr(src.node, from) {
-                self.effects.push_back(Effect::Event(event));
-            }
+            self.answer_superseded(now, src.node, from);
+            self.leap(now);
+            return Ok(());
+        }
+        self.health.on_heard(now);
+        if let Some(event) = self.view.set_addr(src.node, from) {
+            self.effects.push_back(Effect::Event(event));
         }
         self.swim.on_answer(&packet.header);
         if let Message::IndirectAck { .. } = packet.header.message {
@@ -102,7 +105,8 @@ impl Membership {
         if identity.node == self.swim.me().node {
             // A claim about an earlier identity of this node no longer matters; foca would list
             // that identity as a member.
-            return self.swim.is_current(identity);
+            self.swim.note_reported(identity.generation);
+            return identity == self.swim.me();
         }
         let Some(known) = self.view.get(identity.node) else {
             return !self.view.is_forgotten(&identity);
@@ -129,23 +133,37 @@ impl Membership {
         false
     }
 
-    /// A node speaks by a generation that others have said is over: it is told the one that it has to
-    /// exceed, at most once per probe interval. If nobody is heard by that one, it is told where it
-    /// speaks from: what others said of its address may be as wrong.
-    fn tell_outranked(&mut self, now: Now, src: Identity, from: SocketAddr) {
-        let Some(known) = self.view.get_mut(src.node) else { return };
-        let (told, is_silent) = (known.told, !known.member.state.is_active());
-        let is_due = told == Now::START || now.since(told) >= self.profile.probe_interval_ms;
-        if is_due {
-            known.told = now;
+    /// Somebody addressed this node by a generation that it does not have.
+    fn on_addressed(&mut self, dst: Identity) {
+        if dst.node == self.swim.me().node && self.is_plausible(&dst) {
+            self.swim.note_reported(dst.generation);
         }
-        let update = foca::Member::new(known.identity(), known.incarnation, State::Down);
-        if is_silent {
-            self.view.set_addr(src.node, from);
+    }
+
+    /// A node speaks by a generation from which the reported one is out of its reach: that was a lie, of
+    /// the node itself or about it. Nobody is heard by it any more, and it is taken back.
+    fn take_back(&mut self, now: Now, src: Identity) {
+        let Some(known) = self.view.get(src.node) else { return };
+        let (reported, is_heard) = (known.identity(), known.member.state.is_active());
+        if !is_heard && reported.boots() > src.boots().saturating_add(BOOTS_AHEAD_MAX) {
+            self.view.take_back(src.node);
+            self.suspicions.close(src.node);
+            let output = self.swim.remove(now, reported);
+            self.carry_out(now, Evidence::Others, output);
         }
-        if is_due {
-            self.send_bare(src, Message::Gossip, Some(update));
+    }
+
+    /// A node speaks by an earlier generation than the one that others have reported of it. Foca is not
+    /// asked: it would answer every packet, and the node would answer with its next generation, for ever if
+    /// the reported one is out of its reach. The node is addressed by the generation that it has to exceed,
+    /// at most once per probe interval. If nobody is heard by that one, where it speaks from counts: what
+    /// others said of its address may be as wrong.
+    fn answer_superseded(&mut self, now: Now, node: NodeId, from: SocketAddr) {
+        let Some(known) = self.view.get(node) else { return };
+        if !known.member.state.is_active() {
+            self.view.set_addr(node, from);
         }
+        self.call(now, node);
     }
 
     fn suspect_remotely(&mut self, now: Now, identity: Identity) {

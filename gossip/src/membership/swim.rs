@@ -138,7 +138,7 @@ pub(super) struct Swim {
     /// foca's timer for the next push of changes, held back while there are none.
     parked_push: Option<Timer<Identity>>,
     /// A higher generation of this node itself that others reported.
-    outranked_by: Option<u64>,
+    superseded_by: Option<u64>,
 }
 
 impl Swim {
@@ -149,7 +149,7 @@ impl Swim {
             incarnation: 0,
             probe: None,
             parked_push: None,
-            outranked_by: None,
+            superseded_by: None,
         }
     }
 
@@ -266,20 +266,18 @@ impl Swim {
         self.call(now, Vec::new(), |foca, out| foca.handle_data(&bytes, out)).0
     }
 
-    /// Is this identity of this node, as others reported it, the current one? A higher generation
-    /// is noted.
-    pub(super) fn is_current(&mut self, identity: Identity) -> bool {
-        if identity.generation > self.me.generation {
-            self.outranked_by = self.outranked_by.max(Some(identity.generation));
+    /// Others reported this generation of this node.
+    pub(super) fn note_reported(&mut self, generation: u64) {
+        if generation > self.me.generation {
+            self.superseded_by = self.superseded_by.max(Some(generation));
         }
-        identity == self.me
     }
 
     /// If others reported a higher generation of this node than its own, its counter was lost or
     /// the node was copied. The node takes the generation above the reported one, at most once per
     /// packet or list.
     pub(super) fn leap(&mut self, now: Now) -> SwimOutput {
-        let Some(generation) = self.outranked_by.take() else { return SwimOutput::default() };
+        let Some(generation) = self.superseded_by.take() else { return SwimOutput::default() };
         let identity = Identity { node: self.me.node, generation: generation.saturating_add(1) };
         if identity.generation <= self.me.generation {
             return SwimOutput::default();

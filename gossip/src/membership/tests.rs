@@ -253,17 +253,28 @@ fn an_unreachable_member_that_is_heard_by_other_means_is_called() {
     run(&mut membership, Now(8_000), &[4]);
     drain(&mut membership);
     membership.on_heard(Now(8_100), NodeId([4; 16]), None);
-    let sent = drain(&mut membership);
-    assert!(
-        sent.iter().any(|effect| match effect {
-            Effect::Swim { to, packet, .. } => {
-                let packet = Packet::decode(packet).expect("our own packet");
-                *to == NodeId([4; 16]) && packet.header.message == Message::Announce
-            }
-            _ => false,
-        }),
-        "{sent:?}"
-    );
+    assert_eq!(called(&mut membership), [identity(4)]);
+}
+
+/// Who was sent an announcement.
+fn called(membership: &mut Membership) -> Vec<Identity> {
+    let sent = drain(membership).into_iter().filter_map(|effect| match effect {
+        Effect::Swim { packet, .. } => Some(Packet::decode(&packet).expect("our own packet").header),
+        _ => None,
+    });
+    sent.filter(|header| header.message == Message::Announce).map(|header| header.dst).collect()
+}
+
+#[test]
+fn a_superseded_member_is_told_at_once_what_to_exceed_and_once_a_probe_interval() {
+    let mut membership = node_1();
+    let later = Identity::at_boot(NodeId([4; 16]), 9);
+    membership.apply(Now(10), vec![foca::Member::down(later)]);
+    drain(&mut membership);
+    for ms in 0..100 {
+        hear(&mut membership, Now(8_000 + ms), 4, Message::Gossip);
+    }
+    assert_eq!(called(&mut membership), [later]);
 }
 
 #[test]

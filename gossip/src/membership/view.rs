@@ -167,6 +167,12 @@ impl View {
         Some(identity)
     }
 
+    /// What is known of a member that is not active was a lie.
+    pub(crate) fn take_back(&mut self, node: NodeId) {
+        self.known.remove(&node);
+        self.left.remove(&node);
+    }
+
     /// A node that is not in the view never comes back, in any generation.
     pub(crate) fn bar(&mut self, node: NodeId) {
         self.book.remove(node);
