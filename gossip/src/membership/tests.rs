@@ -259,7 +259,9 @@ fn an_unreachable_member_that_is_heard_by_other_means_is_called() {
 /// Who was sent an announcement.
 fn called(membership: &mut Membership) -> Vec<Identity> {
     let sent = drain(membership).into_iter().filter_map(|effect| match effect {
-        Effect::Swim { packet, .. } => Some(Packet::decode(&packet).expect("our own packet").header),
+        Effect::Swim { packet, .. } => {
+            Some(Packet::decode(&packet).expect("our own packet").header)
+        }
         _ => None,
     });
     sent.filter(|header| header.message == Message::Announce).map(|header| header.dst).collect()

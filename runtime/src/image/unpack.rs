@@ -10,6 +10,7 @@
 
 mod apply;
 mod check;
+mod confine;
 mod stack;
 mod stream;
 
@@ -26,6 +27,7 @@ use super::{Image, Images, Layer, Rootfs};
 use crate::tar_entries::{Entries, Entry};
 use apply::Applier;
 use check::LayerChecker;
+use confine::confined;
 use stream::Unpacked;
 
 pub(crate) use stream::{Compression, decompressed, storable};
@@ -78,9 +80,12 @@ impl Images {
         below: &[PathBuf],
     ) -> Result<(), LayerError> {
         let blob = self.read_blob(&layer.digest).ok_or(LayerError::Missing)?;
-        let mut applier = Applier::new(folder, below)?;
-        let found = each_entry(blob, |entry, data| applier.apply(entry, data))?;
-        applier.finish()?;
+        let found = confined(folder, below, || {
+            let mut applier = Applier::new(folder, below)?;
+            let found = each_entry(blob, |entry, data| applier.apply(entry, data))?;
+            applier.finish()?;
+            Ok(found)
+        })?;
         if found == layer.diff_id {
             return Ok(());
         }
