@@ -80,7 +80,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let [folder, below, outside] =
             ["folder", "below", "outside"].map(|name| dir.path().join(name));
-        [&folder, &below, &outside].map(|path| fs::create_dir(path).expect("a folder"));
+        for path in [&folder, &below, &outside] {
+            fs::create_dir(path).expect("a folder");
+        }
         fs::write(below.join("file"), "x").expect("written");
         let work = || {
             fs::create_dir_all(folder.join("a/b"))?;
