@@ -155,6 +155,7 @@ pub fn run(flags: &AgentFlags) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(config.log_filter())).init();
+    node_agent::capabilities::drop_unneeded().context("cannot drop capabilities")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)

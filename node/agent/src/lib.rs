@@ -13,6 +13,7 @@
 mod applying;
 mod audit;
 mod audit_log;
+pub mod capabilities;
 mod clock;
 mod collector;
 mod command;

@@ -131,6 +131,11 @@ impl Fleet {
         self.until("it answers", || self.try_get(number, "/_ping").is_some());
     }
 
+    /// The process of an agent.
+    pub fn pid(&self, number: usize) -> u32 {
+        self.agents[number - 1].id()
+    }
+
     /// Where its files are.
     pub fn dir(&self) -> &std::path::Path {
         self.dir.path()

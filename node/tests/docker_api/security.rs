@@ -1,7 +1,8 @@
 //! Profiles of one's own: of system calls, and of AppArmor. Real containers, by both clients.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -160,4 +161,70 @@ fn an_apparmor_profile_is_never_left_out_without_a_word() {
     let written = edgectl(&fleet, &["stack", "config", "-c", &path]);
     let is_named = written.contains("/profile.json");
     assert!(is_named && written.contains("no-new-privileges:true"), "{written}");
+}
+
+#[test]
+fn an_agent_holds_what_it_needs_and_a_privileged_task_everything() {
+    if !can_run() {
+        return;
+    }
+    let (fleet, _dir) = prepared(216, 1);
+    let held = |status: &str, set: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(&format!("{set}:\t")));
+        u64::from_str_radix(line.expect("a line of it"), 16).expect("hex")
+    };
+    let status = fs::read_to_string(format!("/proc/{}/status", fleet.pid(1))).expect("it runs");
+    let (effective, bound) = (held(&status, "CapEff"), held(&status, "CapBnd"));
+    assert_eq!(effective, held(&status, "CapPrm"));
+    let [module, rawio, admin, boot, audit, bpf] = [16, 17, 21, 22, 29, 39].map(|bit| 1_u64 << bit);
+    assert_eq!(effective & (module | rawio | boot | audit | bpf), 0, "{status}");
+    assert_eq!(effective & admin, admin & bound, "{status}");
+
+    let show = ["sh", "-c", "exec busybox grep CapEff: /proc/self/status"];
+    let run = |options: &[&str]| {
+        let run = ["run", "--rm", "--network", "host"];
+        let ran = fleet.docker(1, &[&run[..], options, &[busybox_image::IMAGE], &show].concat());
+        held(&text(&ran.stdout), "CapEff")
+    };
+    assert_eq!(run(&["--privileged"]), bound);
+    assert_eq!(run(&["--cap-drop", "ALL", "--cap-add", "AUDIT_WRITE"]), audit);
+}
+
+/// Files below that other users can reach and read.
+fn readable_by_others(path: &Path) -> Vec<String> {
+    let about = fs::symlink_metadata(path).expect("it is there");
+    let mode = about.permissions().mode();
+    if about.is_dir() {
+        let entered = if mode & 0o001 == 0 { Vec::new() } else { entries(path) };
+        return entered.iter().flat_map(|entry| readable_by_others(entry)).collect();
+    }
+    let is_readable = mode & 0o004 != 0 && !about.is_symlink();
+    is_readable.then(|| path.display().to_string()).into_iter().collect()
+}
+
+fn entries(path: &Path) -> Vec<PathBuf> {
+    fs::read_dir(path).expect("a folder").flatten().map(|entry| entry.path()).collect()
+}
+
+#[test]
+fn others_read_nothing_of_an_agent() {
+    if !can_run() {
+        return;
+    }
+    let (fleet, dir) = prepared(217, 1);
+    fs::write(dir.path().join("word"), "hunter2").expect("written");
+    let word = dir.path().join("word").display().to_string();
+    edgectl(&fleet, &["secret", "create", "word", &word]);
+    let create = ["service", "create", "-d", "--name", "web", "--secret", "word"];
+    let words = [&create[..], &FLAGS, &[busybox_image::IMAGE, "sh", "-c", TRY]].concat();
+    let made = ours(&fleet, &words);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    fleet.until("it has tried", || logs(&fleet, "web").contains("touched"));
+    let data = fleet.dir().join("data-1");
+    assert_eq!(readable_by_others(&data), [""; 0]);
+    let socket = fs::metadata(fleet.socket(1)).expect("a socket").permissions().mode();
+    assert_eq!(socket & 0o007, 0, "{socket:o}");
+    // Also where somebody opens the folder for a group or for all.
+    let files = entries(&data).into_iter().filter(|path| path.is_file());
+    assert_eq!(files.flat_map(|path| readable_by_others(&path)).collect::<Vec<_>>(), [""; 0]);
 }

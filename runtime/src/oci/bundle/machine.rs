@@ -68,7 +68,9 @@ impl HostFeatures {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             line.map(|value| value.trim_start_matches(':').trim().to_owned())
         };
-        let held = field("CapEff").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
+        // Runtimes are other programs: the kernel gives root's all that is not taken from it for good.
+        let can_have = if nix::unistd::geteuid().is_root() { "CapBnd" } else { "CapEff" };
+        let held = field(can_have).and_then(|hex| u64::from_str_radix(&hex, 16).ok());
         let score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
         let net = NET_DEFAULTS.iter().map(|(name, _)| *name);
         HostFeatures {
