@@ -2,13 +2,14 @@
 //! until a signal ends it or it has left the fleet.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use node_agent::config::{Config, ConfigKey};
 use node_agent::lock::{self, Locked, Unlocked};
+use node_agent::quarantine::Quarantine;
 use node_agent::rekey::{self, Rekeyed, RunningTasks};
 use node_agent::{Agent, ExitReason};
 use tokio::net::UnixListener;
@@ -170,23 +171,53 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
     let (socket, data_dir) = (config.socket.clone(), config.data_dir.clone());
-    let listener = node_api::socket::bind(&socket).await?;
-    let exit_reason = live(config, listener, async {
+    let told = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    })
-    .await;
+    };
+    tokio::pin!(told);
+    let exit_reason = loop {
+        let listener = node_api::socket::bind(&socket).await?;
+        let exit_reason = match Quarantine::look(&data_dir)? {
+            None => live(config.clone(), listener, &mut told).await,
+            Some(quarantine) => tokio::select! {
+                exit_reason = wait_out(&quarantine, &data_dir, &listener) => exit_reason,
+                () = &mut told => Ok(ExitReason::Stopped),
+            },
+        };
+        match exit_reason {
+            Ok(ExitReason::Quarantined) => {}
+            exit_reason => break exit_reason,
+        }
+    };
     // A client that finds the file expects an agent that answers.
     let _ = std::fs::remove_file(&socket);
     match exit_reason? {
-        ExitReason::Stopped | ExitReason::Departed => Ok(()),
+        ExitReason::Stopped | ExitReason::Departed | ExitReason::Quarantined => Ok(()),
         ExitReason::Removed { by } => Err(Removed { by, data_dir }.into()),
         ExitReason::Crashed => {
             bail!("the agent has failed, see the message above; its tasks go on; start it again")
         }
     }
+}
+
+/// Waits until a machine in quarantine has a key of its own.
+async fn wait_out(
+    quarantine: &Quarantine,
+    data_dir: &Path,
+    listener: &UnixListener,
+) -> anyhow::Result<ExitReason> {
+    let sentence = quarantine.sentence(data_dir);
+    tracing::error!("{sentence}");
+    tokio::select! {
+        ended = node_api::refuse_all(listener, &quarantine.node, &sentence) => {
+            ended.context("the API of the machine in quarantine has ended")?;
+        }
+        () = Quarantine::ended(data_dir) => tracing::info!("the quarantine has ended"),
+    }
+    Ok(ExitReason::Quarantined)
 }
 
 /// Waits until a locked node is unlocked.
@@ -242,7 +273,7 @@ async fn live(
             tokio::time::sleep(LINGER_TIME).await;
         }
         ExitReason::Removed { .. } => tokio::time::sleep(LINGER_TIME).await,
-        ExitReason::Crashed => {}
+        ExitReason::Quarantined | ExitReason::Crashed => {}
     }
     agent.stop().await;
     serving.abort();

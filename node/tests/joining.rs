@@ -1,6 +1,8 @@
 //! The first day of a fleet: agents without a key join with the command that `swarm init` prints, a
 //! failed `join` reports the reason, and a removed node reports why it ends.
 
+#[path = "joining/copies.rs"]
+mod copies;
 #[path = "joining/locking.rs"]
 mod locking;
 #[path = "joining/replacement.rs"]

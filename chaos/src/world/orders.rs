@@ -93,6 +93,7 @@ impl World {
             }
             // No history of the simulator creates a secret: its keys are of nobody.
             Action::ShareKey(_)
+            | Action::TellCopies { .. }
             | Action::Acquaint(_)
             | Action::TakeFleetKey(_)
             | Action::Seal(_) => {}

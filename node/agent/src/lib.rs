@@ -47,6 +47,7 @@ mod path_failure;
 mod path_row;
 mod peer_clocks;
 mod peer_requests;
+pub mod quarantine;
 mod refused;
 pub mod rekey;
 mod revision;
@@ -110,6 +111,8 @@ pub enum ExitReason {
         /// The host name of the node where the operators did it, or its id.
         by: String,
     },
+    /// Another machine has the key of this node, and began earlier.
+    Quarantined,
     /// An assertion failed; a supervisor should start it again.
     Crashed,
 }
@@ -129,9 +132,13 @@ impl Agent {
         &self.handle
     }
 
-    /// Waits until the agent ends by itself.
+    /// Waits until the agent ends by itself, or has to.
     pub async fn ended(&mut self) -> ExitReason {
-        (&mut self.ended).await.unwrap_or(ExitReason::Crashed)
+        let mut quarantined = self.handle.shared.quarantined.clone();
+        tokio::select! {
+            reason = &mut self.ended => reason.unwrap_or(ExitReason::Crashed),
+            Ok(_) = quarantined.wait_for(|is| *is) => ExitReason::Quarantined,
+        }
     }
 
     /// Ends the agent: waiting writes are done, peers are notified, tasks continue.

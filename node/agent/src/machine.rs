@@ -299,6 +299,7 @@ impl NodeLoop {
                 Action::SendMessage { to, addr, bytes } => {
                     self.transport.send_message(to, addr, bytes);
                 }
+                Action::TellCopies { node, addrs } => self.transport.tell_copies(node, addrs),
                 Action::Connect { addr } => self.transport.connect(addr),
                 Action::Persist { seq, puts, drops } => self.store.persist(seq, puts, drops),
                 Action::StartRun(start) => self.driver.start(&start),

@@ -12,7 +12,8 @@ use super::images::{BlobServer, ImagePuller};
 use super::local_runs::LocalRuns;
 use super::names;
 use super::networks::Networks;
-use super::transport::{PeerRequest, PeerService, PeerStream};
+use super::quarantine::Copies;
+use super::transport::{FoundCopy, PeerRequest, PeerService, PeerStream};
 
 /// Frames of one stream that wait for the peer to receive them, of up to 60 KiB each.
 const FRAMES_MAX: usize = 4;
@@ -24,6 +25,7 @@ pub(super) struct PeerRequestHandler {
     networks: Option<Networks>,
     blobs: Arc<BlobServer>,
     audit: Arc<AuditLog>,
+    copies: Arc<Copies>,
 }
 
 impl PeerRequestHandler {
@@ -32,9 +34,10 @@ impl PeerRequestHandler {
         puller: ImagePuller,
         networks: Option<Networks>,
         audit: Arc<AuditLog>,
+        copies: Arc<Copies>,
     ) -> PeerRequestHandler {
         let blobs = BlobServer::new(puller.clone());
-        PeerRequestHandler { local_runs, puller, networks, blobs: Arc::new(blobs), audit }
+        PeerRequestHandler { local_runs, puller, networks, blobs: Arc::new(blobs), audit, copies }
     }
 
     /// Answers on the background runtime, and stops when the peer is gone.
@@ -88,6 +91,10 @@ impl PeerService for PeerRequestHandler {
                     }
                 });
             }
+            PeerRequest::Copied { other } => {
+                let copies = Arc::clone(&self.copies);
+                self.local_runs.background.spawn(async move { copies.look(other).await });
+            }
             PeerRequest::Resolve(name) => self.spawn(frames, move |frames| async move {
                 let _ = frames.send(wire::encode(&puller.resolve_here(&name).await)).await;
             }),
@@ -99,6 +106,10 @@ impl PeerService for PeerRequestHandler {
             }
         }
         answer
+    }
+
+    fn copy_found(&self, copy: FoundCopy) {
+        self.copies.found(copy);
     }
 
     fn session(&self, _from: NodeId, run: Run, stream: PeerStream) {

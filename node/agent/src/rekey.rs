@@ -12,6 +12,7 @@ use crdt_state::NodeId;
 
 use crate::identity::{FLEET_KEY_FILE, IdentityError, NODE_KEY_FILE, NodeKey};
 use crate::lock::{BadSealedKeys, Locked, SEALED_KEYS_FILE};
+use crate::quarantine::QUARANTINE_FILE;
 use crate::store::{STORE_FILE, Store, StoreError};
 
 /// What to do when tasks run.
@@ -105,6 +106,8 @@ pub fn rekey(data_dir: &Path, running: RunningTasks) -> Result<Rekeyed, NotRekey
         aside.extend(set_aside(&data_dir.join(name), before)?);
     }
     let after = NodeKey::load_or_create(data_dir)?.node();
+    // An agent in quarantine begins as soon as it is gone.
+    aside.extend(set_aside(&data_dir.join(QUARANTINE_FILE), before)?);
     Ok(Rekeyed { before, after, aside })
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Shared {
     pub(super) keyring: Mutex<Keyring>,
     /// What was changed through this node.
     pub(super) audit: Arc<AuditLog>,
+    /// Another machine has the key of this node, and this one has to stay out of the fleet.
+    pub(super) quarantined: watch::Receiver<bool>,
     /// The nodes that were to be asked but do not answer, with the reason.
     pub(super) refused: Refused,
 }

@@ -15,6 +15,7 @@ use super::machine::{NodeLoop, PendingReplies, Sources};
 use super::node::{self, Made};
 use super::opening::{AgentStartError, OpenedParts, open};
 use super::peer_requests::PeerRequestHandler;
+use super::quarantine::Copies;
 use super::refused::Refused;
 use super::shared::Shared;
 use super::token_service::Tokens;
@@ -99,17 +100,15 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
     let local_runs = LocalRuns { runs: opening.runs.clone(), background: background.clone() };
     let (puller, networks) = (opening.puller.clone(), opening.networks.networks.clone());
     let audit = Arc::new(AuditLog::new(&opening.config.data_dir));
-    let service = PeerRequestHandler::new(local_runs, puller, networks, Arc::clone(&audit));
+    let copies = Copies::new(me, &opening.config.data_dir, transport.downgrade());
+    let quarantined = copies.quarantined();
+    let service = PeerRequestHandler::new(local_runs, puller, networks, Arc::clone(&audit), copies);
     transport.serve(Arc::new(service));
-    opening.puller.connect(FleetLink {
-        me,
-        transport: transport.downgrade(),
-        commands: commands.downgrade(),
-    });
-    opening.files.connect(commands.downgrade());
-    if let Some(networks) = &opening.networks.networks {
-        networks.connect(commands.downgrade());
-    }
+    let (transport_link, command_link) = (transport.downgrade(), commands.downgrade());
+    opening.files.connect(command_link.clone());
+    opening.networks.networks.iter().for_each(|networks| networks.connect(command_link.clone()));
+    let link = FleetLink { me, transport: transport_link, commands: command_link };
+    opening.puller.connect(link);
     let (joins, join_inbox) = mpsc::channel(COMMANDS_MAX);
     let names = first_asked(&opening.config, remembered);
     let shared = Arc::new(Shared {
@@ -130,6 +129,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         fleet_key: Mutex::new(opening.fleet_key),
         keyring: Mutex::new(opening.keyring),
         audit,
+        quarantined,
         refused: Refused::default(),
     });
     let handle = Handle { shared: Arc::clone(&shared), commands };

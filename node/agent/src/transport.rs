@@ -12,6 +12,7 @@ mod admission;
 mod answer;
 mod ask;
 mod attempts;
+mod copy;
 mod counters;
 mod deliver;
 mod dial;
@@ -28,6 +29,7 @@ mod sealed;
 mod session;
 mod socket;
 mod socket_errors;
+mod tell_copies;
 mod tls;
 mod token_exchange;
 
@@ -43,6 +45,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 pub use answer::PeerService;
 pub use ask::PeerReply;
+pub use copy::{FoundCopy, Later};
 pub use counters::{Dropped, TransportCounters};
 pub use dial::DialFailure;
 pub use keep_alive::KeepAlive;
@@ -150,6 +153,7 @@ impl WeakTransport {
 /// The state that the tasks of one transport share.
 struct Shared {
     me: NodeId,
+    process: copy::Process,
     endpoint: quinn::Endpoint,
     client: quinn::ClientConfig,
     socket: Arc<SharedSocket>,
@@ -202,6 +206,7 @@ impl Transport {
         .map_err(refused)?;
         let shared = Arc::new(Shared {
             me: config.key.node(),
+            process: copy::Process::begin(),
             endpoint,
             client: tls::client_config(&config.key),
             socket,
@@ -276,6 +281,19 @@ impl Transport {
         let shared = Arc::clone(&self.shared);
         let joining = self.shared.runtime.spawn(dial::join_by_token(shared, addr, token));
         joining.await.unwrap_or_else(|error| Err(DialFailure::Impossible(error.to_string())))
+    }
+
+    /// Tells the machines at both addresses, which both have the key of `node`, of each other.
+    pub fn tell_copies(&self, node: NodeId, addrs: [SocketAddr; 2]) {
+        self.shared.runtime.spawn(tell_copies::tell(Arc::clone(&self.shared), node, addrs));
+    }
+
+    /// Meets whoever is at an address, to learn whether it has the key of this node.
+    pub async fn look_for_copy(&self, addr: SocketAddr) {
+        let shared = Arc::clone(&self.shared);
+        let met = async move { dial::meet(&shared, addr).await.map(|_| ()) };
+        // The service is told.
+        let _ = self.shared.runtime.spawn(met).await;
     }
 
     /// Sets who lets machines in that show a token; only the first call has an effect.

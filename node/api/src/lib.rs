@@ -34,6 +34,7 @@ mod files;
 mod filters;
 mod fleet_key;
 mod full_networks;
+mod held;
 mod images;
 mod join;
 mod json_list;
@@ -92,6 +93,7 @@ use tokio::sync::mpsc;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 
+pub use held::refuse_all;
 pub use locked::until_unlocked;
 
 use change::Change;

@@ -6,21 +6,18 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::routing::post;
 use node_agent::lock::{Locked, UnlockKey, Unlocked};
 use node_docker::read;
-use node_docker::system::{Info, SwarmInfo, UnlockKeyAnswer};
+use node_docker::system::UnlockKeyAnswer;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
-use tower::Layer;
-use tower::util::MapRequestLayer;
 
+use super::Sent;
 use super::failure::Failure;
-use super::{Sent, drop_version, server, system};
+use super::held::{self, Held};
 
 /// What to do, for both command lines.
 const WHAT_TO_DO: &str = "this node is locked since it started, and does nothing until it is unlocked; its tasks go on\n\
@@ -40,50 +37,14 @@ pub async fn until_unlocked(
     locked: Arc<Locked>,
 ) -> std::io::Result<Unlocked> {
     let (opened, mut unlocked) = mpsc::channel(1);
+    let held =
+        Held { node: locked.node().to_string(), state: "locked", sentence: WHAT_TO_DO.to_owned() };
     let api = LockedApi { locked, opened };
-    let unversioned = MapRequestLayer::new(drop_version).layer(router(api));
-    let allowance = server::Allowance::of(runtime::files::limit());
-    // Nobody comes from afar: the authority of the API follows from a sealed key.
-    let (_remote, nobody) = mpsc::channel(1);
+    let routes = Router::new().route("/swarm/unlock", post(unlock)).with_state(api);
     tokio::select! {
-        ended = server::serve(listener, nobody, unversioned, allowance) => {
-            let why = ended.err().unwrap_or_else(|| std::io::Error::other("the listener ended"));
-            Err(why)
-        }
+        why = held::serve(listener, held, routes) => Err(why),
         Some(unlocked) = unlocked.recv() => Ok(unlocked),
     }
-}
-
-fn router(api: LockedApi) -> Router {
-    Router::new()
-        .route("/_ping", get(|| async { system::pong("locked") }))
-        .route("/version", get(system::version))
-        .route("/info", get(info))
-        .route("/swarm/unlock", post(unlock))
-        .fallback(refuse)
-        .layer(middleware::map_response(system::add_headers))
-        .layer(middleware::map_response(close))
-        .with_state(api)
-}
-
-/// What comes after the unlocking comes on a new connection, to the agent's own API.
-async fn close(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
-async fn refuse() -> Failure {
-    Failure::Unavailable(WHAT_TO_DO.to_owned())
-}
-
-async fn info(State(api): State<LockedApi>) -> Json<Info> {
-    let node = api.locked.node().to_string();
-    let swarm = SwarmInfo {
-        node_id: node.clone(),
-        local_node_state: "locked".to_owned(),
-        ..SwarmInfo::default()
-    };
-    Json(Info { id: node, swarm, ..system::machine() })
 }
 
 async fn unlock(State(api): State<LockedApi>, body: Sent) -> Result<(), Failure> {

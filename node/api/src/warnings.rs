@@ -38,9 +38,9 @@ pub async fn copied(api: &Api, snapshot: &Snapshot) -> Result<Vec<(NodeId, Strin
     let copied = api.read(|node, now| node.copied(now)).await?;
     let told = |(id, [one, other]): (NodeId, [SocketAddr; 2])| {
         let words = format!(
-            "two machines have the key of node {}, at {one} and {other}: tasks of it run on both; on \
-             the copy: systemctl stop edgectl, edgectl node rekey --force, start it again, edgectl \
-             swarm join",
+            "two machines have the key of node {}, at {one} and {other}: tasks of it run on both; the \
+             later one goes into quarantine if they reach each other; there: edgectl node rekey --force, then \
+             edgectl swarm join",
             snapshot.hostname(id)
         );
         (id, words)

@@ -1,7 +1,7 @@
 //! Two machines with the key of one node, as others notice it: packets of that node come from two addresses
 //! in turn, for as long as both machines run. A node that moves does not come back within seconds.
 //!
-//! Nothing is decided by it; operators are told.
+//! Nothing is decided by it: operators are told, and both machines, which find out the rest by themselves.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,6 +16,9 @@ const RETURN_MAX_MS: u64 = 30_000;
 /// So many returns in a row are no accident of a network.
 const RETURNS: u8 = 6;
 
+/// How often both machines are told while they go on.
+const TELL_INTERVAL_MS: u64 = 20_000;
+
 /// Nodes that are followed; beyond, those that moved the longest time ago are dropped.
 const FOLLOWED_MAX: usize = 256;
 
@@ -26,6 +29,8 @@ pub(crate) enum Move {
     Moved,
     /// It shows, for the first time, that there are two machines.
     Copied,
+    /// There are two machines still, and it is time to tell them so again.
+    CopiedAgain,
     /// There are two machines still.
     StillCopied,
 }
@@ -36,6 +41,15 @@ struct Trail {
     before: Option<SocketAddr>,
     at: Now,
     returns: u8,
+    told: Option<Now>,
+}
+
+impl Trail {
+    fn both(&self) -> Option<[SocketAddr; 2]> {
+        let mut both = [self.last, self.before?];
+        both.sort();
+        Some(both)
+    }
 }
 
 /// The last moves of each node.
@@ -54,16 +68,21 @@ impl Copies {
                 let oldest = *oldest;
                 self.trails.remove(&oldest);
             }
-            self.trails.insert(node, Trail { last: addr, before: None, at: now, returns: 0 });
+            self.trails
+                .insert(node, Trail { last: addr, before: None, at: now, returns: 0, told: None });
             return Move::Moved;
         };
         let is_return = trail.before == Some(addr) && now.since(trail.at) <= RETURN_MAX_MS;
         let returns = if is_return { trail.returns.saturating_add(1) } else { 0 };
         let was_copied = trail.returns >= RETURNS;
-        *trail = Trail { last: addr, before: Some(trail.last), at: now, returns };
-        match (was_copied, returns >= RETURNS) {
+        let is_copied = returns >= RETURNS;
+        let is_due = trail.told.is_none_or(|told| now.since(told) >= TELL_INTERVAL_MS);
+        let told = if is_copied && is_due { Some(now) } else { trail.told };
+        *trail = Trail { last: addr, before: Some(trail.last), at: now, returns, told };
+        match (was_copied, is_copied) {
             (_, false) => Move::Moved,
             (false, true) => Move::Copied,
+            (true, true) if is_due => Move::CopiedAgain,
             (true, true) => Move::StillCopied,
         }
     }
@@ -73,12 +92,12 @@ impl Copies {
         let is_copied =
             |trail: &Trail| trail.returns >= RETURNS && now.since(trail.at) <= RETURN_MAX_MS;
         let copied = self.trails.iter().filter(|(_, trail)| is_copied(trail));
-        let both = copied.filter_map(|(node, trail)| {
-            let mut both = [trail.last, trail.before?];
-            both.sort();
-            Some((*node, both))
-        });
-        both.collect()
+        copied.filter_map(|(node, trail)| Some((*node, trail.both()?))).collect()
+    }
+
+    /// The last two addresses of a node.
+    pub(crate) fn both(&self, node: NodeId) -> Option<[SocketAddr; 2]> {
+        self.trails.get(&node)?.both()
     }
 }
 

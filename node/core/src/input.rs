@@ -146,6 +146,13 @@ pub enum Action {
         /// Its address.
         addr: SocketAddr,
     },
+    /// Two machines have the key of a node: tell each of the other one's address.
+    TellCopies {
+        /// The node.
+        node: NodeId,
+        /// Where it is heard, in turn.
+        addrs: [SocketAddr; 2],
+    },
     /// Write in one transaction; answered by `Persisted`. Only one is under way at a time.
     Persist {
         /// Identifies the answer.

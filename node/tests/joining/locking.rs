@@ -45,7 +45,7 @@ impl Machines {
         assert_eq!(said.code, Some(0), "{said:?}");
     }
 
-    fn begin_again(&mut self, number: usize) {
+    pub(super) fn begin_again(&mut self, number: usize) {
         self.kill(number);
         self.restart(number);
         self.until_it_answers(number);
@@ -56,14 +56,14 @@ impl Machines {
     }
 
     /// The programs of its tasks.
-    fn programs(&self, number: usize) -> Vec<String> {
+    pub(super) fn programs(&self, number: usize) -> Vec<String> {
         let runs = std::fs::read_dir(self.path(&format!("data-{number}/runs")));
         let runs = runs.expect("runs").flatten().map(|run| run.path());
         runs.filter_map(|run| Some(format!("{:?}", program_of(&run)?))).collect()
     }
 
     /// `None`: there is no such client.
-    fn docker(&self, number: usize, words: &[&str]) -> Option<Said> {
+    pub(super) fn docker(&self, number: usize, words: &[&str]) -> Option<Said> {
         let host = format!("unix://{}", self.socket(number).display());
         let docker = Command::new("docker").args(["-H", &host]).args(words).output();
         docker.ok().map(Said::from)
@@ -71,7 +71,7 @@ impl Machines {
 }
 
 /// Three members of one fleet, and a service with a task on each of them.
-fn fleet(net: u8) -> Machines {
+pub(super) fn fleet(net: u8) -> Machines {
     let machines = Machines::start(net, 3);
     let token = machines.edgectl(1, &["swarm", "join-token", "-q"]).out.trim().to_owned();
     for number in [2, 3] {

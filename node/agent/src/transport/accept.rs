@@ -13,7 +13,7 @@ use super::admission::{self, ConnectionPurpose, NotAdmitted};
 use super::counters::Dropped;
 use super::peers::Dialler;
 use super::tls::{self, Close};
-use super::{Arrival, MESSAGE_BYTES_MAX, Shared, answer, token_exchange};
+use super::{Arrival, MESSAGE_BYTES_MAX, Shared, answer, copy, token_exchange};
 
 /// A message that has begun must arrive within the idle timeout of its connection and the time that
 /// the slowest link takes for the largest: 1 MiB at 16 KiB/s.
@@ -52,7 +52,7 @@ async fn handshake(shared: &Shared, incoming: Incoming) -> Option<(NodeId, Conne
     };
     let node = tls::peer(&connection)?;
     if node == shared.me {
-        connection.close(Close::Myself.code(), b"myself");
+        copy::answer(shared, &connection).await;
         return None;
     }
     if shared.evicted.contains(node) {

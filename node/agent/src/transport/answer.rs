@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Shared;
+use super::copy::FoundCopy;
 use super::counters::Dropped;
 use super::opening::{PeerStream, StreamOpening};
 use super::request::{FRAME_BYTES_MAX, PeerRequest, SILENCE_MAX};
@@ -28,6 +29,9 @@ pub trait PeerService: Send + Sync {
 
     /// A session in a run of this node; dropping the stream ends it. Must not block.
     fn session(&self, from: NodeId, run: Run, stream: PeerStream);
+
+    /// Another machine has proved the key of this node. Must not block.
+    fn copy_found(&self, copy: FoundCopy);
 
     /// A stream that is to be passed on to another peer. Must not block.
     fn relay(&self, from: NodeId, to: NodeId, stream: PeerStream);

@@ -14,7 +14,7 @@ use super::members::Standing;
 use super::peers::Dialler;
 use super::tls::{self, Close};
 use super::token_exchange::{self, JoinGrant, NotGranted};
-use super::{Arrival, Shared, accept};
+use super::{Arrival, Shared, accept, copy};
 use crate::config::FleetKey;
 
 /// The name that TLS requires; nothing checks it.
@@ -62,6 +62,12 @@ pub enum DialFailure {
     /// It is this node.
     #[error("it is this node itself")]
     Myself,
+    /// Another machine with the key of this node.
+    #[error(
+        "the machine at {0} has the key of this node: one of the two is a copy of the other's disk\n  on the \
+         copy: edgectl node rekey --force, then edgectl swarm join --token …"
+    )]
+    Copied(SocketAddr),
     /// Another node than expected answered.
     #[error("another node answered: {0}")]
     OtherNode(NodeId),
@@ -155,7 +161,10 @@ pub(super) async fn join_by_token(
 }
 
 /// Connects to the node at an address, and learns who it is.
-async fn meet(shared: &Shared, addr: SocketAddr) -> Result<(NodeId, Connection), DialFailure> {
+pub(super) async fn meet(
+    shared: &Shared,
+    addr: SocketAddr,
+) -> Result<(NodeId, Connection), DialFailure> {
     let connecting = shared
         .endpoint
         .connect_with(shared.client.clone(), addr, SERVER_NAME)
@@ -165,8 +174,8 @@ async fn meet(shared: &Shared, addr: SocketAddr) -> Result<(NodeId, Connection),
     let node = tls::peer(&connection)
         .ok_or_else(|| DialFailure::NotAnAgent("it shows no key".to_owned()))?;
     if node == shared.me {
-        connection.close(Close::Myself.code(), b"myself");
-        return Err(DialFailure::Myself);
+        let copy = copy::ask(shared, &connection).await;
+        return Err(copy.map_or(DialFailure::Myself, |copy| DialFailure::Copied(copy.addr)));
     }
     if shared.evicted.contains(node) {
         connection.close(Close::Evicted.code(), b"removed from the fleet");
@@ -177,7 +186,7 @@ async fn meet(shared: &Shared, addr: SocketAddr) -> Result<(NodeId, Connection),
 
 /// Meets a node, and proves membership. `of_key`: it has to be of the fleet with that key, also if it is
 /// a member of this one.
-async fn shake_hands(
+pub(super) async fn shake_hands(
     shared: &Shared,
     addr: SocketAddr,
     purpose: ConnectionPurpose,

@@ -7,6 +7,7 @@
 //!          ◀── length (u32), frame · length, frame … ──
 //! ```
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crdt_state::NetworkId;
@@ -62,6 +63,12 @@ pub enum PeerRequest {
     Audit {
         /// From when on.
         since_wall_ms: u64,
+    },
+    /// The node is heard at this address too, as another machine may have its key; no frame. Agents before
+    /// there was a quarantine end the stream.
+    Copied {
+        /// The other address.
+        other: SocketAddr,
     },
 }
 

@@ -34,7 +34,7 @@ pub(super) fn peer_with_timeout(seed: u8, fleet: u8, listen: &str, dial: Duratio
     Peer { transport, node, seed, arrivals }
 }
 
-fn peer(seed: u8) -> Peer {
+pub(super) fn peer(seed: u8) -> Peer {
     peer_with(seed, 1, "127.0.0.1:0")
 }
 
@@ -313,6 +313,8 @@ impl PeerService for Echo {
     }
 
     fn relay(&self, _: NodeId, _: NodeId, _: PeerStream) {}
+
+    fn copy_found(&self, _: FoundCopy) {}
 }
 
 /// The value that a counter keeps for ten checks in a row.

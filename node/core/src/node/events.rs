@@ -33,13 +33,23 @@ impl Node {
             MemberEvent::Left(id) => (id, "left"),
             MemberEvent::Moved(id, addr) => match self.copies.on_moved(now, id, addr) {
                 Move::Moved => (id, "moved"),
-                Move::Copied => (id, "copied"),
+                Move::Copied => {
+                    self.tell_copies(id);
+                    (id, "copied")
+                }
+                Move::CopiedAgain => return self.tell_copies(id),
                 // Twice in each second, for as long as both machines run.
                 Move::StillCopied => return,
             },
             MemberEvent::Renewed(_) => return,
         };
         self.tell_node(id, action, attributes, wall_ms);
+    }
+
+    fn tell_copies(&mut self, node: NodeId) {
+        if let Some(addrs) = self.copies.both(node) {
+            self.outbox.push(Action::TellCopies { node, addrs });
+        }
     }
 
     pub(super) fn tell_node(

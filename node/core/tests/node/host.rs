@@ -215,7 +215,7 @@ impl Host {
                 Action::ForgetRun { run } => self.forgotten.push(run),
                 Action::Departed => {}
                 Action::ShareKey(share) => self.shares.push(share),
-                Action::Acquaint(_) => {}
+                Action::Acquaint(_) | Action::TellCopies { .. } => {}
                 Action::TakeFleetKey(offer) => self.fleet_keys.push(offer),
                 Action::Seal(news) => self.sealing.push(news),
             }

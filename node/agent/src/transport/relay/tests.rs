@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use crate::transport::tests::{Echo, Peer, logs_of, peer_with_timeout};
-use crate::transport::{PeerRequest, PeerService, PeerStream, Route, Transport};
+use crate::transport::{FoundCopy, PeerRequest, PeerService, PeerStream, Route, Transport};
 
 /// Short, because every test here waits for it once.
 const DIAL_DEADLINE: Duration = Duration::from_secs(2);
@@ -28,6 +28,8 @@ impl PeerService for Between {
     }
 
     fn session(&self, _: NodeId, _: Run, _: PeerStream) {}
+
+    fn copy_found(&self, _: FoundCopy) {}
 
     fn relay(&self, _: NodeId, to: NodeId, stream: PeerStream) {
         let (transport, addr) = (self.0.clone(), self.1);
