@@ -39,6 +39,8 @@ pub fn run(args: &FuzzArgs) -> Result<()> {
     let (found, faults) = (work.join("found").join(&args.target), work.join("faults"));
     std::fs::create_dir_all(&found)?;
     std::fs::create_dir_all(&faults)?;
+    // The same crates as the product's: cargo adds libFuzzer to the list and takes nothing newer.
+    std::fs::copy(root.join("Cargo.lock"), root.join("chaos/fuzz/libfuzzer/Cargo.lock"))?;
     let mut fuzz = Command::new("cargo");
     // Sanitizers need a nightly compiler, and there is no unsafe code to be watched.
     fuzz.args(["fuzz", "run", "--sanitizer", "none", "--fuzz-dir", "chaos/fuzz/libfuzzer"]);
