@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::stamp::Stamp;
 
 pub use container::{Container, Device, Dns, Mount, MountSource, NetworkMode, Platform, Ulimit};
-pub use extension::{Extension, Standalone, Swap};
+pub use extension::{Extension, Standalone, Swap, UserNamespace};
 pub(crate) use stored::Frozen;
 pub use stored::StoredTemplate;
 

@@ -8,6 +8,7 @@ use crdt_state::signature::{HashSigner, HashVerifier, Signer};
 use crdt_state::spec::extension::{EarlierExtension, EarlierExtensions, Property};
 use crdt_state::spec::{
     Extension, Facet, Life, Standalone, StoredTemplate, Swap, Template, TemplateVersion,
+    UserNamespace,
 };
 use crdt_state::{NodeId, RecordKey, Replica, Service, ServiceId, StoreId, Writer, wire};
 
@@ -59,6 +60,9 @@ fn what_tasks_have_beyond_the_template_is_read_by_agents_of_other_versions() {
     let (seccomp, apparmor) = (Some("{}".to_owned()), Some("shop".to_owned()));
     let profiles = Extension { seccomp, apparmor, ..Extension::default() }.properties();
     assert_eq!(hex(&wire::encode(&profiles)), "010206027b7d070473686f70");
+    let users = Some(UserNamespace::Own);
+    let users = Extension { users, ..Extension::default() }.properties();
+    assert_eq!(hex(&wire::encode(&users)), "01010800");
     let had = EarlierExtension { of: TemplateVersion(9), properties };
     let earlier = EarlierExtensions { last_good: Some(had), previous: None };
     assert_eq!(hex(&wire::encode(&earlier)), "01010903000007010a0201020161016200");

@@ -18,6 +18,8 @@ mod fleet;
 mod images;
 #[path = "docker_api/local.rs"]
 mod local;
+#[path = "docker_api/own_users.rs"]
+mod own_users;
 #[path = "docker_api/recorded.rs"]
 mod recorded;
 #[path = "docker_api/registry.rs"]

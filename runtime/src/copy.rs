@@ -6,6 +6,7 @@
 mod folder_entry;
 mod kept;
 mod pack;
+mod root_of_task;
 mod unpack;
 
 use std::fs::File;
@@ -149,7 +150,7 @@ pub fn unpack_here(dir: &Path, naming: Naming, source: impl Read) -> Result<(), 
 
 /// Sends the description of what is at a path.
 pub(crate) fn stat(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
-    stat_in(&folder_entry::root_of(target.program())?, path, channel)
+    stat_in(&root_of_task::enter(target)?, path, channel)
 }
 
 fn stat_in(root: &Root, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
@@ -161,7 +162,7 @@ fn stat_in(root: &Root, path: &str, channel: &mut Channel) -> Result<(), CopyErr
 
 /// Packs what is at a path: first sends its description, then the archive.
 pub(crate) fn get(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
-    pack_in(&folder_entry::root_of(target.program())?, path, channel)
+    pack_in(&root_of_task::enter(target)?, path, channel)
 }
 
 fn pack_in(root: &Root, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
@@ -182,9 +183,9 @@ pub(crate) fn put(
     order: &PutOrder,
     channel: &mut Channel,
 ) -> Result<(), CopyError> {
-    let root = folder_entry::root_of(target.program())?;
-    folder_entry::folder(&root, &order.path)?;
     let owner = if order.own { owner(target) } else { None };
+    let root = root_of_task::enter(target)?;
+    folder_entry::folder(&root, &order.path)?;
     channel.send(Kind::Started, &0_i32.to_be_bytes());
     let plan = unpack::Plan { order: order.clone(), owner, naming: Naming::Archive };
     unpack::unpack(&root, &plan, &mut *channel)?;

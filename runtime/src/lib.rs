@@ -26,6 +26,7 @@ pub mod signal;
 mod tar_entries;
 mod tree;
 mod user;
+pub mod user_range;
 pub mod volume;
 
 pub use driver::{Driver, RUN_EVENTS_MAX, RunEvents};

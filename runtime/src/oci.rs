@@ -17,8 +17,10 @@ mod devices;
 pub(crate) mod embedded;
 pub mod exec;
 mod explain;
+mod idmap;
 mod init;
 pub mod launcher;
+pub(crate) mod own_users;
 pub mod rootfs;
 
 use std::collections::BTreeMap;
@@ -37,6 +39,7 @@ use command::Command;
 use embedded::Embedded;
 
 use crate::fleet_files::FileData;
+use crate::user_range::UserRange;
 
 /// The program that makes containers from bundles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -106,6 +109,9 @@ pub struct ContainerOrder {
     /// Those of its configs that were filled in for this run: they are in memory, as its secrets are.
     #[serde(default)]
     pub filled: Vec<ConfigId>,
+    /// Its user and group ids, if it has some of its own.
+    #[serde(default)]
+    pub users: Option<UserRange>,
     /// The data of its configs and secrets, which never is in the order itself.
     #[serde(skip)]
     pub files: FileData,

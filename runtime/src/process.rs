@@ -16,6 +16,7 @@ mod orphans;
 pub mod prepare;
 mod reported;
 mod supervise;
+mod user_ranges;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

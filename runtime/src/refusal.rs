@@ -30,6 +30,18 @@ pub enum StartError {
         /// How it ended.
         how: String,
     },
+    /// Too many containers with ids of their own.
+    #[error(
+        "this node has no user ids left for a container of its own: stop one that has --userns \
+         auto, or create the service with --userns host"
+    )]
+    NoUserRange,
+    /// Only the embedded runtime.
+    #[error(
+        "the embedded OCI runtime makes no containers with ids of their own: install crun or runc on \
+         this node, or create the service with --userns host"
+    )]
+    NoRuntimeOfUsers,
     /// Neither command nor arguments.
     #[error("the service has no command: give the program to run after the options")]
     NoCommand,
@@ -260,6 +272,8 @@ impl StartError {
                     | Errno::ELIBBAD
             ),
             StartError::PreStart { .. }
+            | StartError::NoUserRange
+            | StartError::NoRuntimeOfUsers
             | StartError::NotRoot { .. }
             | StartError::NoMoreProcesses
             | StartError::NoContainer

@@ -21,6 +21,14 @@ pub enum Swap {
     Unlimited,
 }
 
+/// Whose user and group ids a container has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserNamespace {
+    /// Those of a namespace of its own: 0 to 65535 in the container are a range of its node that no
+    /// other task there has.
+    Own,
+}
+
 /// A container that was made by hand on one node, with Docker's container API. Its service has one
 /// slot, is bound to this node, and is shown as a container only. Decision 28.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +64,8 @@ pub struct Extension {
     pub seccomp: Option<String>,
     /// The AppArmor profile of its nodes that it runs under. `None`: none.
     pub apparmor: Option<String>,
+    /// `None`: the ids of its node, so that its root is that of the node.
+    pub users: Option<UserNamespace>,
 }
 
 /// One property, as it is stored.
@@ -77,6 +87,8 @@ pub enum Property {
     Seccomp(String),
     /// [`Extension::apparmor`].
     AppArmor(String),
+    /// [`Extension::users`].
+    Users(UserNamespace),
 }
 
 /// The value of [`super::Facet::TEMPLATE_EXTENSION`]: each property at most once, in the order of the
@@ -104,7 +116,9 @@ impl Extension {
         let secrets = secrets.map(|files| Property::Secrets(files.clone()));
         let seccomp = self.seccomp.clone().map(Property::Seccomp);
         let apparmor = self.apparmor.clone().map(Property::AppArmor);
-        known.chain(standalone).chain(secrets).chain(seccomp).chain(apparmor).collect()
+        let users = self.users.map(Property::Users);
+        let profiles = seccomp.into_iter().chain(apparmor);
+        known.chain(standalone).chain(secrets).chain(profiles).chain(users).collect()
     }
 
     /// The inverse of [`Extension::properties`].
@@ -120,6 +134,7 @@ impl Extension {
                 Property::Secrets(files) => extension.secrets.clone_from(files),
                 Property::Seccomp(profile) => extension.seccomp = Some(profile.clone()),
                 Property::AppArmor(profile) => extension.apparmor = Some(profile.clone()),
+                Property::Users(users) => extension.users = Some(*users),
             }
         }
         extension
@@ -223,8 +238,17 @@ mod tests {
             mode: 0o400,
         }];
         let (seccomp, apparmor) = (Some("{}".to_owned()), Some("shop".to_owned()));
-        let swappiness = Some(10);
-        Extension { swap, swappiness, pre_start, configs, standalone, secrets, seccomp, apparmor }
+        Extension {
+            swap,
+            swappiness: Some(10),
+            pre_start,
+            configs,
+            standalone,
+            secrets,
+            seccomp,
+            apparmor,
+            users: Some(UserNamespace::Own),
+        }
     }
 
     #[test]
@@ -242,12 +266,13 @@ mod tests {
             Extension { secrets: Vec::new(), ..extension() },
             Extension { seccomp: None, ..extension() },
             Extension { apparmor: None, ..extension() },
+            Extension { users: None, ..extension() },
         ] {
             versions.push(TemplateVersion::of(&Template { extension, ..template.clone() }));
         }
         versions.sort();
         versions.dedup();
-        assert_eq!(versions.len(), 10, "each is a version of its own");
+        assert_eq!(versions.len(), 11, "each is a version of its own");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::container::Container;
 use super::wall_clock::wall_clock;
 use node_docker::container::{ContainerSummary, SummaryHealth, SummaryHostConfig, SummaryNetworks};
+use node_docker::container_spec::USERNS_AUTO;
 use node_docker::state::memory_and_swap;
 use node_docker::task::NetworkAttachment;
 use node_docker::task_spec::PROCESS_SCHEME;
@@ -112,6 +113,7 @@ fn host_config(shown: &Container, network: &str) -> Value {
         "Devices": devices(template),
         "LogConfig": { "Type": "json-file", "Config": template.log_options },
         "Isolation": "default", "AutoRemove": auto_remove, "IpcMode": "private", "CgroupnsMode": "private",
+        "UsernsMode": template.extension.users.map_or("", |_| USERNS_AUTO),
     })
 }
 

@@ -232,7 +232,13 @@ pub struct EdgeContainer {
     /// The AppArmor profile of the node that it runs under.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub app_armor_profile: String,
+    /// Whose user and group ids it has: [`USERNS_AUTO`] for a range of its own; else the node's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub userns_mode: String,
 }
+
+/// Ids of its own, as a word: `--userns auto`.
+pub const USERNS_AUTO: &str = "auto";
 
 /// A device of the node, with the fields of Docker's `HostConfig`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -82,7 +82,6 @@ fn refused(fields: &mut Fields<'_>) {
         ("pid", NOT_HERE),
         ("ipc", NOT_HERE),
         ("uts", NOT_HERE),
-        ("userns_mode", NOT_HERE),
         ("cgroup", NOT_HERE),
         ("cgroup_parent", NOT_HERE),
         ("blkio_config", NOT_HERE),

@@ -61,6 +61,9 @@ pub enum BadKernelValue {
          apparmor=PROFILE and apparmor=unconfined"
     )]
     SecurityOption(String),
+    /// `keep-id`.
+    #[error("{0:?}: there are auto (ids of its own) and host (those of the node)")]
+    UserNamespace(String),
     /// `SIGFOO`.
     #[error(transparent)]
     Signal(#[from] runtime::signal::UnknownSignal),
@@ -178,6 +181,14 @@ pub enum SeccompOption {
     Profile(String),
     /// The profile in the file of this path, which is not read here.
     File(String),
+}
+
+/// Reads `auto` or `host`.
+pub fn user_namespace(text: &str) -> Result<String, BadKernelValue> {
+    match text {
+        "auto" | "host" => Ok(text.to_owned()),
+        _ => Err(BadKernelValue::UserNamespace(text.to_owned())),
+    }
 }
 
 /// Reads `no-new-privileges[=false]`, `seccomp=FILE`, `seccomp=unconfined`, `seccomp=default`,
@@ -301,6 +312,7 @@ mod tests {
             (said(security_option("label=x").map(drop)), "seccomp=unconfined"),
             (said(security_option("seccomp=").map(drop)), "seccomp=FILE"),
             (said(security_option("apparmor").map(drop)), "apparmor=PROFILE"),
+            (said(user_namespace("keep-id").map(drop)), "auto (ids of its own)"),
             (said(signal("SIGNOPE").map(drop)), "SIGTERM"),
         ] {
             assert!(error.contains(words), "{error}");

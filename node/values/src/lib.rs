@@ -28,7 +28,7 @@ pub use duration::{duration, show_duration};
 pub use generic::generic_resource;
 pub use kernel::{
     SeccompOption, SecurityOption, capability, device, oom_score_adj, security_option, signal,
-    sysctl, ulimit,
+    sysctl, ulimit, user_namespace,
 };
 pub use mount::mount;
 pub use pair::{BadPair, Pair, label, log_option, map, name_and_value};

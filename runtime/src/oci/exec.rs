@@ -14,9 +14,9 @@ use nix::unistd::{Gid, Pid, Uid, fchown};
 use oci_spec::runtime::{BoxBuilder, LinuxCapabilities, Process, Spec};
 
 use super::backend::{Bundle, CONFIG, Stdio};
-use super::bundle;
+use super::bundle::{self, BundleError};
 use super::console::{Console, Delivery};
-use super::{OciRuntime, backend_of, explain, rootfs};
+use super::{OciRuntime, backend_of, explain, own_users, rootfs};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 
@@ -66,18 +66,24 @@ pub fn exec(
     prctl::set_child_subreaper(true).map_err(step("adopt the program"))?;
     // A monitor is protected; programs in its container are not.
     let _ = fs::write("/proc/self/oom_score_adj", "0");
-    if !matches!(container.runtime, OciRuntime::Runc(_)) {
+    if container.users.is_some() {
+        own_users::before_exec()?;
+    } else if !matches!(container.runtime, OciRuntime::Runc(_)) {
         rootfs::isolate()?;
     }
+    let null = container.users.map(|_| own_users::null()).transpose()?;
+    let streams = own_users::streams(streams, null.as_ref());
     let name = format!("exec-{}.sock", std::process::id());
     let console = program.tty.then(|| Console::listen(&dir, &name)).transpose()?;
-    let deliver = |console| Delivery::expect(console, process.user().uid());
+    let on_node = |id| own_users::on_node(&spec, id).ok_or(BundleError::OwnUser(id));
+    let user = process.user();
+    let (uid, gid) = (on_node(user.uid())?, on_node(user.gid())?);
+    let deliver = |console| Delivery::expect(console, uid);
     let console = console.map(deliver).transpose().map_err(StartError::Fork)?;
     if !program.tty {
         for stream in streams {
             // A file or another process' terminal stays as it is.
-            let user = process.user();
-            let _ = own(stream, user.uid(), user.gid());
+            let _ = own(stream, uid, gid);
         }
     }
     let id = run_dir::name(order.start.run);

@@ -18,8 +18,9 @@ use oci_spec::runtime::{LinuxResources, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::backend::{self, Bundle, Stdio};
-use super::bundle::{BundleInput, HostFeatures, bundle, is_bind};
-use super::{ContainerOrder, OciRuntime, backend_of, console, devices, explain, init, rootfs};
+use super::bundle::{BundleError, BundleInput, HostFeatures, bundle, is_bind};
+use super::{ContainerOrder, OciRuntime, backend_of, console, devices, explain, init};
+use super::{own_users, rootfs};
 use crate::cgroup::{Cgroup, CgroupScope, Limits, entry};
 use crate::fleet_files;
 use crate::refusal::StartError;
@@ -83,16 +84,33 @@ fn attempt(
     let id = run_dir::name(order.start.run);
     rootfs::isolate()?;
     let mut backend = backend_of(&container.runtime);
-    let mut warnings: Vec<String> = build(order, container)?.into_iter().collect();
-    let in_memory = fleet_files::in_memory(&order.start.template.extension, &container.filled);
+    let copied = build(order, container)?;
+    if container.users.is_some() && copied.is_some() {
+        return Err(BundleError::NoMappedRoot(Errno::ENOTSUP).into());
+    }
+    let mut warnings: Vec<String> = copied.into_iter().collect();
+    let mut in_memory = fleet_files::in_memory(&order.start.template.extension, &container.filled);
+    if let Some(range) = container.users {
+        for file in &mut in_memory {
+            for id in [&mut file.uid, &mut file.gid] {
+                *id = range.on_node(*id).ok_or(BundleError::FileOwner(*id))?;
+            }
+        }
+    }
     secret_files::mount_files(&in_memory, io.secrets)?;
-    let (spec, missing) = specify(order, container, &dir)?;
+    let (mut spec, missing) = specify(order, container, &dir)?;
     warnings.extend(missing);
-    own_streams(&spec, io)?;
     let embedded = container.runtime == OciRuntime::Embedded;
     if embedded {
         entry::enter(&order.cgroup, &shown(&spec));
     }
+    if let Some(range) = container.users {
+        own_users::apply(range, container, &mut spec)?;
+    }
+    let null = container.users.map(|_| own_users::null()).transpose()?;
+    let io = Io { streams: own_users::streams(io.streams, null.as_ref()), ..io };
+    backend::write_config(&dir, &spec)?;
+    own_streams(&spec, io)?;
     let init = embedded && order.start.template.container.init;
     let bundle = Bundle { dir: &dir, id: &id, spec: &spec, init };
     let stdio = Stdio { streams: io.streams, console: io.console };
@@ -105,7 +123,8 @@ fn attempt(
     if let (Some(_), Some(process)) = (io.console, spec.process()) {
         // If the terminal's file system does not change owners, the program can still use its
         // descriptors.
-        let _ = console::own_terminal(pid, process.user().uid());
+        let user = own_users::on_node(&spec, process.user().uid());
+        let _ = user.map(|user| console::own_terminal(pid, user));
     }
     if embedded {
         keep_from_devices(order, &spec)?;
@@ -146,7 +165,7 @@ fn become_launcher() {
     let _ = fs::write("/proc/self/oom_score_adj", "0");
 }
 
-/// Writes `config.json`; returns warnings about requests that could not be fulfilled.
+/// Describes the container, with warnings about requests that could not be fulfilled.
 fn specify(
     order: &Order,
     container: &ContainerOrder,
@@ -179,7 +198,6 @@ fn specify(
     })?;
     let mut spec = made.spec;
     limits_are_set(&mut spec);
-    backend::write_config(dir, &spec)?;
     Ok((spec, made.warnings))
 }
 
@@ -219,9 +237,11 @@ fn own_streams(spec: &Spec, io: Io<'_>) -> Result<(), StartError> {
     let Some(user) = spec.process().as_ref().map(|process| process.user().clone()) else {
         return Ok(());
     };
+    let on_node = |id| own_users::on_node(spec, id).ok_or(BundleError::OwnUser(id));
+    let (uid, gid) = (on_node(user.uid())?, on_node(user.gid())?);
     let [_, stdout, stderr] = io.streams;
     for stream in [stdout, stderr] {
-        fchown(stream, Some(Uid::from_raw(user.uid())), Some(Gid::from_raw(user.gid())))
+        fchown(stream, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
             .map_err(|errno| StartError::Step { step: "hand the output over", errno })?;
     }
     Ok(())

@@ -64,19 +64,17 @@ pub fn build(layers: &[PathBuf], shared: Option<&Path>) -> Result<Option<String>
     if let Some(shared) = shared {
         share(shared).map_err(|source| broken("the folder that attempts share", source))?;
     }
-    let opened = layers.iter().map(|layer| Ok((layer, folder(layer)?)));
-    let mut opened: Vec<(&PathBuf, OwnedFd)> = opened.collect::<Result<_, StartError>>()?;
     for name in [ROOTFS, UPPER, WORK] {
         fs::create_dir(name).or_else(ignore_existing).map_err(|source| broken(name, source))?;
     }
-    let nothing = PathBuf::from(EMPTY);
-    if opened.is_empty() {
+    if layers.is_empty() {
         fs::create_dir(EMPTY).or_else(ignore_existing).map_err(|source| broken(EMPTY, source))?;
-        opened.push((&nothing, folder(&nothing)?));
     }
-    like_its_image(&opened)?;
-    let lower: Vec<&OwnedFd> = opened.iter().map(|(_, fd)| fd).collect();
-    let Err(errno) = overlay(&lower) else { return Ok(None) };
+    let lower = lower(layers);
+    let opened = lower.iter().map(|layer| folder(layer));
+    let opened: Vec<OwnedFd> = opened.collect::<Result<_, StartError>>()?;
+    like_its_image(&lower)?;
+    let Err(errno) = overlay(&opened, Path::new(ROOTFS)) else { return Ok(None) };
     drop(opened);
     match shared {
         None => copy_all(layers, Path::new(ROOTFS)).map_err(|source| broken(ROOTFS, source))?,
@@ -86,6 +84,11 @@ pub fn build(layers: &[PathBuf], shared: Option<&Path>) -> Result<Option<String>
         "overlayfs cannot be mounted in the data directory ({errno}): the image was copied for \
          this task, which takes time and space; use ext4, xfs or btrfs"
     )))
+}
+
+/// The folders below what a container writes, lowest first: there is always one.
+pub fn lower(layers: &[PathBuf]) -> Vec<PathBuf> {
+    if layers.is_empty() { vec![PathBuf::from(EMPTY)] } else { layers.to_vec() }
 }
 
 /// The root file system of a container as it would be mounted, to read: whether it runs or not, without
@@ -153,8 +156,8 @@ fn copy_once(layers: &[PathBuf], copy: &Path) -> Result<(), StartError> {
 }
 
 /// Sets owner and mode of the upper folder, which the root of an overlay takes over.
-fn like_its_image(layers: &[(&PathBuf, OwnedFd)]) -> Result<(), StartError> {
-    let Some((top, _)) = layers.last() else { return Ok(()) };
+fn like_its_image(layers: &[PathBuf]) -> Result<(), StartError> {
+    let Some(top) = layers.last() else { return Ok(()) };
     let made = fs::metadata(top).and_then(|top| {
         chown(UPPER, Some(top.uid()), Some(top.gid()))?;
         fs::set_permissions(UPPER, fs::Permissions::from_mode(top.mode() & 0o7777))
@@ -162,12 +165,13 @@ fn like_its_image(layers: &[(&PathBuf, OwnedFd)]) -> Result<(), StartError> {
     made.map_err(|source| broken(UPPER, source))
 }
 
+/// Mounts open layers, lowest first, and what the container writes over them.
+///
 /// 127 layers with absolute paths do not fit into the one page of options that the kernel accepts.
 /// Named by their descriptors, in the folder of descriptors, they take four bytes each.
-fn overlay(layers: &[&OwnedFd]) -> nix::Result<()> {
-    let here = place(".")?;
-    let [target, upper, work] = [ROOTFS, UPPER, WORK].map(place);
-    let (target, upper, work) = (target?, upper?, work?);
+pub fn overlay(layers: &[OwnedFd], target: &Path) -> nix::Result<()> {
+    let [here, upper, work] = [".", UPPER, WORK].map(place);
+    let (here, target, upper, work) = (here?, place(target)?, upper?, work?);
     let lower: Vec<String> = layers.iter().rev().map(|fd| fd.as_raw_fd().to_string()).collect();
     let options = format!(
         "lowerdir={},upperdir={},workdir={}",
@@ -183,17 +187,19 @@ fn overlay(layers: &[&OwnedFd]) -> nix::Result<()> {
     mounted
 }
 
-fn place(path: &str) -> nix::Result<OwnedFd> {
-    open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+fn place(path: impl AsRef<Path>) -> nix::Result<OwnedFd> {
+    open(path.as_ref(), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
-fn folder(layer: &Path) -> Result<OwnedFd, StartError> {
+/// A layer, open as a place in the file system.
+pub fn folder(layer: &Path) -> Result<OwnedFd, StartError> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     open(layer, flags, Mode::empty())
         .map_err(|errno| StartError::Layer { path: layer.display().to_string(), errno })
 }
 
-fn ignore_existing(error: io::Error) -> io::Result<()> {
+/// What is there already is as good as made.
+pub fn ignore_existing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
 }
 

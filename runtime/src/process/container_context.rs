@@ -150,6 +150,8 @@ impl Prepare for ContainerContext {
                 hostname: template.hostname.clone().unwrap_or_else(own),
                 network,
                 filled: fleet_files.filled,
+                // Chosen at the last moment, and one after another.
+                users: None,
                 files: fleet_files.data,
             })
         })

@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crdt_state::spec::Runtime;
+use crdt_state::spec::{Runtime, UserNamespace};
 use crdt_state::task::TaskStart;
 use nix::errno::Errno;
 use nix::libc;
@@ -20,10 +20,10 @@ use nix::unistd::{geteuid, mkfifo};
 use tokio::net::unix::pipe;
 
 use super::prepare::Prepare;
-use super::{DriverContext, config_files};
+use super::{DriverContext, config_files, user_ranges};
 use crate::files;
 use crate::fleet_files;
-use crate::oci::ContainerOrder;
+use crate::oci::{ContainerOrder, own_users};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 use crate::secret_files;
@@ -65,6 +65,14 @@ pub fn launch(
     let cgroup = context.cgroup(start.run);
     let making_ms_max = context.making_ms_max;
     let ends_at_ms = context.ends.borrow_mut().remove(&start.run);
+    if let (Some(container), Some(UserNamespace::Own)) =
+        (&mut container, start.template.extension.users)
+    {
+        let taken = own_users::runtime(&container.runtime)
+            .and_then(|runtime| Ok((runtime, user_ranges::take(&context.runs, start.run.task)?)));
+        let (runtime, range) = taken.inspect_err(|_| drop(fs::remove_dir_all(&dir)))?;
+        (container.runtime, container.users) = (runtime, Some(range));
+    }
     let data = container.as_mut().map(|container| std::mem::take(&mut container.files));
     let (data, extension) = (data.unwrap_or_default(), &start.template.extension);
     let filled = container.as_ref().map(|container| container.filled.clone()).unwrap_or_default();

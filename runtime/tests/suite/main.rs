@@ -36,6 +36,7 @@ mod hanging;
 mod health;
 mod host;
 mod logs;
+mod own_users;
 mod pre_start;
 mod refusals;
 mod secrets;

@@ -79,6 +79,7 @@ impl TestImages {
             hostname: "till-3".to_owned(),
             network: None,
             filled: Vec::new(),
+            users: None,
             files: BTreeMap::new(),
         }));
     }

@@ -32,6 +32,11 @@ pub fn apply(flags: &ContainerFlags, container: &mut ContainerSpec) {
     for option in &flags.security_opt {
         option.clone().apply(container);
     }
+    if let Some(users) = &flags.userns {
+        let edge = container.edge.get_or_insert_default();
+        edge.userns_mode =
+            Some(users).filter(|users| *users != "host").cloned().unwrap_or_default();
+    }
     if let Some(privileged) = flags.privileged {
         container.edge.get_or_insert_default().privileged = privileged;
     }

@@ -11,7 +11,7 @@ use crate::state::BadSpec;
 const RESTART_DELAY_NS: u64 = 100_000_000;
 
 /// Fields that have no effect here, and the flags of `docker run` that set them.
-const FLAGS: [(&str, &str); 40] = [
+const FLAGS: [(&str, &str); 39] = [
     ("BlkioDeviceReadBps", "--device-read-bps"),
     ("BlkioDeviceReadIOps", "--device-read-iops"),
     ("BlkioDeviceWriteBps", "--device-write-bps"),
@@ -47,7 +47,6 @@ const FLAGS: [(&str, &str); 40] = [
     ("Runtime", "--runtime"),
     ("StorageOpt", "--storage-opt"),
     ("UTSMode", "--uts"),
-    ("UsernsMode", "--userns"),
     ("VolumeDriver", "--volume-driver"),
     ("VolumesFrom", "--volumes-from"),
     ("Isolation", "--isolation"),
@@ -104,6 +103,12 @@ pub(super) fn into_container(host: &mut Fields, container: &mut Value) -> Result
     let hosts = list(host.remove("ExtraHosts"), "ExtraHosts")?;
     let hosts = hosts.iter().map(|line| host_line(line)).collect::<Result<Vec<_>, _>>()?;
     container["Hosts"] = json!(hosts);
+    let users = text(host, "UsernsMode");
+    if !["", "host"].contains(&users.as_str()) {
+        let hint = "a container made by hand has the ids of its node; leave --userns out, or make \
+                    it a service: edgectl service create --userns auto";
+        return Err(bad("HostConfig.UsernsMode", &users, hint));
+    }
     let security = security(host)?;
     container["Privileges"] = security.privileges;
     let devices = host.remove("Devices").filter(|devices| !devices.is_null());

@@ -68,7 +68,7 @@ fn what_has_no_effect_is_refused_by_its_flag() {
         (json!({"CpusetCpus": "0"}), "--cpuset-cpus"),
         (json!({"PidMode": "host"}), "--pid"),
         (json!({"IpcMode": "host"}), "--ipc"),
-        (json!({"UsernsMode": "host"}), "--userns"),
+        (json!({"UsernsMode": "auto"}), "service create --userns auto"),
         (json!({"UTSMode": "host"}), "--uts"),
         (json!({"VolumesFrom": ["db"]}), "--volumes-from"),
         (json!({"OomKillDisable": true}), "--oom-kill-disable"),

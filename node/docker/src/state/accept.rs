@@ -14,6 +14,7 @@ pub(super) mod schedule;
 mod security;
 mod template;
 mod update;
+mod users;
 
 use crdt_state::node::Availability;
 use crdt_state::relation::{Affinities, DependsOn, Relations, SlotOrder};

@@ -204,6 +204,7 @@ fn rights(fields: &mut Fields<'_>, container: &mut ContainerSpec, context: &Cont
     let edge = EdgeContainer {
         devices: devices(fields),
         privileged: fields.flag("privileged").unwrap_or_default(),
+        userns_mode: users(fields),
         ..EdgeContainer::default()
     };
     container.edge = Some(edge);
@@ -214,6 +215,11 @@ fn rights(fields: &mut Fields<'_>, container: &mut ContainerSpec, context: &Cont
     for option in fields.read_all("security_opt", security_option) {
         option.apply(container);
     }
+}
+
+fn users(fields: &mut Fields<'_>) -> String {
+    let mode = fields.read("userns_mode", values::user_namespace).unwrap_or_default();
+    if mode == "host" { String::new() } else { mode }
 }
 
 fn devices(fields: &mut Fields<'_>) -> Vec<DeviceMapping> {

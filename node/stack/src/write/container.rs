@@ -81,11 +81,12 @@ fn rights(container: &ContainerSpec, keys: &mut Keys) {
         });
     }
     let edge = container.edge.clone().unwrap_or_default();
-    let EdgeContainer { devices, privileged, app_armor_profile } = edge;
+    let EdgeContainer { devices, privileged, app_armor_profile, userns_mode } = edge;
     if !app_armor_profile.is_empty() {
         options.push(format!("apparmor:{app_armor_profile}"));
     }
     keys.texts("security_opt", options);
+    keys.filled("userns_mode", &userns_mode);
     keys.texts(
         "devices",
         devices.into_iter().map(|device| {

@@ -154,6 +154,7 @@ const KEYS: &[(&str, &str)] = &[
     ("cap_add", r#"["NET_ADMIN"]"#),
     ("cap_drop", r#"["ALL"]"#),
     ("security_opt", r#"["no-new-privileges:true", "seccomp:{}", "apparmor:shop"]"#),
+    ("userns_mode", r#""auto""#),
     ("devices", r#"["/dev/ttyUSB0:/dev/modem:rw"]"#),
     ("sysctls", r#"{"net.core.somaxconn": "1024"}"#),
     ("ulimits", r#"{"nofile": {"soft": "10", "hard": "20"}, "core": "-1"}"#),

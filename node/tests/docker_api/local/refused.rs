@@ -48,7 +48,6 @@ fn a_flag_without_effect_is_refused_by_its_name_and_makes_nothing() {
         (&["--pid", "host"], "--pid"),
         (&["--ipc", "host"], "--ipc"),
         (&["--uts", "host"], "--uts"),
-        (&["--userns", "host"], "--userns"),
         (&["--volumes-from", "db"], "--volumes-from"),
         (&["--oom-kill-disable"], "--oom-kill-disable"),
         (&["--gpus", "all"], "--gpus"),

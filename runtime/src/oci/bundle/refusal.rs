@@ -142,6 +142,48 @@ pub enum BundleError {
          FILE), or name another one with --security-opt apparmor="
     )]
     AppArmorProfile(String),
+    /// No namespace for users.
+    #[error(
+        "this node makes no user namespaces ({0}), and the container asks for ids of its own: allow \
+         them there (sysctl user.max_user_namespaces), or take --userns host"
+    )]
+    NoUserNamespace(Errno),
+    /// A file system, or a kernel, that maps no ids.
+    #[error(
+        "{path} cannot be shown with ids of the container's own on this node ({errno}): its file \
+         system or the kernel is not able to; leave it out, move it to ext4, xfs or btrfs, or take \
+         --userns host"
+    )]
+    NoMappedIds {
+        /// Of what.
+        path: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// A root that cannot be made of layers with mapped ids.
+    #[error(
+        "overlayfs takes no layers with ids of the container's own on this node ({0}): Linux 5.19 \
+         and a data directory on ext4, xfs or btrfs can; or take --userns host"
+    )]
+    NoMappedRoot(Errno),
+    /// Devices for somebody who may not use them.
+    #[error(
+        "the devices of a node belong to its users, and the container's are others: take its \
+         devices away (--device, --generic-resource), or take --userns host"
+    )]
+    DevicesOfOwnUsers,
+    /// A file for nobody.
+    #[error(
+        "the container has the ids 0 to 65535, and {0} is to have the file of a config or secret: \
+         give it another uid and gid, or take --userns host"
+    )]
+    FileOwner(u32),
+    /// A program for nobody.
+    #[error(
+        "the container has the ids 0 to 65535, and its program is to be {0}: give it another user \
+         (--user), or take --userns host"
+    )]
+    OwnUser(u32),
     /// Outside of the range that the kernel accepts.
     #[error("--oom-score-adj {0} is not between -1000 and 1000")]
     OomScore(i32),

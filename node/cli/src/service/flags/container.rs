@@ -43,6 +43,10 @@ pub struct ContainerFlags {
     #[arg(long, value_name = "OPTION", value_parser = security_option,
         help_heading = "Security")]
     pub security_opt: Vec<SecurityOption>,
+    /// Whose users it has: auto (ids of its own) or host (the node's)
+    #[arg(long, value_name = "auto|host", value_parser = value::user_namespace,
+        help_heading = "Security")]
+    pub userns: Option<String>,
     /// Give it every capability and device of the node, and no filter
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", help_heading = "Security")]

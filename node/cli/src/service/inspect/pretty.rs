@@ -62,7 +62,9 @@ fn options(container: &ContainerSpec) -> String {
     });
     let apparmor = edge.map(|edge| edge.app_armor_profile.as_str()).filter(|name| !name.is_empty());
     let apparmor = apparmor.map(|name| format!("apparmor={name}"));
-    set.chain(seccomp).chain(apparmor).collect::<Vec<_>>().join(", ")
+    let users = edge.map(|edge| edge.userns_mode.as_str()).filter(|mode| !mode.is_empty());
+    let users = users.map(|mode| format!("userns={mode}"));
+    set.chain(seccomp).chain(apparmor).chain(users).collect::<Vec<_>>().join(", ")
 }
 
 fn show_device(device: &DeviceMapping) -> String {

@@ -86,6 +86,7 @@ pub(super) fn refuse(sent: &ContainerSpec, networks: &[NetworkAttachment]) -> Re
         ("Edge.Devices", !edge.devices.is_empty()),
         ("Edge.Privileged", edge.privileged),
         ("Edge.AppArmorProfile", !edge.app_armor_profile.is_empty()),
+        ("Edge.UsernsMode", !["", "host"].contains(&edge.userns_mode.as_str())),
     ];
     if let Some((field, _)) = asked.iter().find(|(_, is_asked)| *is_asked) {
         return Err(BadSpec::OnlyContainer(format!("TaskTemplate.ContainerSpec.{field}")));

@@ -13,7 +13,7 @@ const PRE_START: &str = "PreStart";
 const SWAPPINESS: &str = "Resources.MemorySwappiness";
 
 /// Reads it. `kept` is what the service has now: clients of Docker before 29 lose these fields. 0
-/// bytes of swap, and a swappiness of -1, take off what was written before. Profiles: `security`.
+/// bytes of swap, and a swappiness of -1, take off what was written before. Profiles: `security`; ids: `users`.
 pub(super) fn accept(
     sent: &ResourceRequirements,
     pre_start: Option<Vec<Vec<String>>>,
@@ -30,6 +30,7 @@ pub(super) fn accept(
         secrets,
         seccomp: None,
         apparmor: None,
+        users: None,
     };
     if extension.pre_start.iter().any(|words| words.first().is_none_or(String::is_empty)) {
         let hint = "a command has a program; write [[\"./migrate\", \"--all\"]], or [] for none";

@@ -7,7 +7,7 @@ use runtime::image::Reference;
 
 use super::super::BadSpec;
 use super::super::unknown::refuse_unknown;
-use super::{bad_value, bad_word, container, env, extension, files, or_default, security};
+use super::{bad_value, bad_word, container, env, extension, files, or_default, security, users};
 use crate::config::ConfigReference;
 use crate::container_spec::{ContainerSpec, HealthConfig};
 use crate::task_spec::{
@@ -33,8 +33,11 @@ pub(super) fn accept(
     };
     let kept = current.map(|current| &current.extension);
     let profiles = match runtime {
-        spec::Runtime::Process => (None, None),
-        spec::Runtime::Container => security::accept(&container, kept)?,
+        spec::Runtime::Process => (None, None, None),
+        spec::Runtime::Container => {
+            let (seccomp, apparmor) = security::accept(&container, kept)?;
+            (seccomp, apparmor, users::accept(&container, kept)?)
+        }
     };
     let of_container = match runtime {
         spec::Runtime::Process => {
@@ -45,6 +48,7 @@ pub(super) fn accept(
             let current = current.filter(|current| current.runtime == runtime);
             let kept = current.map(|current| &current.container);
             let mut accepted = container::accept(&mut container, &task.networks, kept)?;
+            users::check(profiles.2, &accepted)?;
             accepted.platforms = accept_platforms(platforms, &image, current);
             accepted
         }
@@ -54,7 +58,7 @@ pub(super) fn accept(
     let secrets = std::mem::take(&mut container.secrets).into_iter().map(ConfigReference::from);
     let files = (configs, files::accept(FileClass::Secret, secrets)?);
     let mut extension = extension::accept(&resources, task.pre_start, files, kept)?;
-    (extension.seccomp, extension.apparmor) = profiles;
+    (extension.seccomp, extension.apparmor, extension.users) = profiles;
     let given = |text: String| if text.is_empty() { None } else { Some(text) };
     Ok(spec::Template {
         runtime,

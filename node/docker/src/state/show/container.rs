@@ -4,7 +4,7 @@ use crdt_state::spec;
 
 use crate::container_spec::{
     BindOptions, ContainerSpec, DeviceMapping, DnsConfig, EdgeContainer, Mount, Privileges,
-    Seccomp, TmpfsOptions, Ulimit, VolumeOptions,
+    Seccomp, TmpfsOptions, USERNS_AUTO, Ulimit, VolumeOptions,
 };
 use crate::task_spec::{NetworkAttachment, Platform};
 
@@ -79,6 +79,7 @@ fn show_edge(template: &spec::Template) -> Option<EdgeContainer> {
         app_armor_profile: template.extension.apparmor.clone().unwrap_or_default(),
         devices: container.devices.iter().map(device).collect(),
         privileged: container.privileged,
+        userns_mode: template.extension.users.map_or("", |_| USERNS_AUTO).to_owned(),
     };
     Some(shown).filter(|shown| *shown != EdgeContainer::default())
 }
