@@ -5,7 +5,9 @@
 //! partitions. The same seed gives the same numbers on every machine. It must never use a clock of
 //! the machine it runs on for a measurement.
 
+mod meter;
 mod scenarios;
+pub mod signing;
 mod world;
 
 use serde::Serialize;

@@ -34,7 +34,7 @@ pub enum BenchCommand {
     Docker(Output),
     /// Networks of five nodes: throughput, names, what clients notice; needs root (about 7 minutes)
     Overlay(overlay::OverlayArgs),
-    /// Joining by a token, and a fleet under wrong tokens (about a minute)
+    /// Joining by a token, and a fleet under wrong tokens (about 4 minutes)
     Trust(Output),
     /// The membership protocol in the simulator: joins, verdicts, heals
     Membership(Output),

@@ -5,7 +5,7 @@ use gossip::MemberEvent;
 use super::Figures;
 use super::world::{DatagramLoss, World};
 
-const CALM: DatagramLoss = DatagramLoss { loss: 0 };
+pub(super) const CALM: DatagramLoss = DatagramLoss { loss: 0 };
 
 /// All figures.
 pub(super) fn measure(seed: u64) -> Figures {
@@ -30,7 +30,7 @@ pub(super) fn measure(seed: u64) -> Figures {
 }
 
 /// A fleet whose members all know each other and are at rest.
-fn settled(count: usize, loss: DatagramLoss, seed: u64) -> World {
+pub(super) fn settled(count: usize, loss: DatagramLoss, seed: u64) -> World {
     let mut world = World::new(count, loss, seed);
     world.join_all();
     world.run_until_all_agree(300);

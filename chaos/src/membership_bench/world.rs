@@ -4,20 +4,27 @@
 //! be lost. Reliable messages begin with a handshake, are slower, and arrive unless there is no
 //! route. It must take random numbers from its seed alone.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+mod network;
 
-use crdt_state::{HashSigner, HashVerifier, NodeId, Replica, Signer, StoreId, Writer};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crdt_state::spec::Facet;
+use crdt_state::{HashSigner, Kind, NodeId, RecordKey, Replica, Signer, StoreId, Writer};
 use gossip::{Gossip, GossipConfig, Identity, MemberEvent, Now, Output};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+use super::meter::{Meter, Signatures, SigningCost};
 
 /// Delay of a datagram, in microseconds.
 const DELAY_US: std::ops::RangeInclusive<u64> = 200..=2_000;
 
 /// The timeout of a reliable message without a route, in microseconds.
 const GIVE_UP_US: u64 = 3_000_000;
+
+/// The content of a changed record: a small service's.
+const CHANGE_BYTES: usize = 300;
 
 /// Thousandths.
 pub(super) type PerMille = u32;
@@ -41,6 +48,10 @@ pub(super) struct SimNode {
     slow_us: u64,
     /// The earliest wake-up already in the queue, in microseconds.
     wake_at: u64,
+    /// It computes until then, in microseconds.
+    busy_until: u64,
+    /// What has arrived meanwhile.
+    waiting: VecDeque<Event>,
 }
 
 /// A verdict or a similar event, as it was seen.
@@ -51,11 +62,44 @@ pub(super) struct Sighting {
 }
 
 enum Event {
-    Wake { to: usize },
-    Datagram { to: usize, peer: usize, bytes: Vec<u8> },
-    Message { to: usize, from: usize, bytes: Vec<u8> },
-    Connected { to: usize, peer: usize },
-    Undelivered { to: usize, peer: NodeId },
+    Wake {
+        to: usize,
+    },
+    /// It has computed, and takes what waits.
+    Free {
+        to: usize,
+    },
+    Datagram {
+        to: usize,
+        peer: usize,
+        bytes: Vec<u8>,
+    },
+    Message {
+        to: usize,
+        from: usize,
+        bytes: Vec<u8>,
+    },
+    Connected {
+        to: usize,
+        peer: usize,
+    },
+    Undelivered {
+        to: usize,
+        peer: NodeId,
+    },
+}
+
+impl Event {
+    fn to(&self) -> usize {
+        match self {
+            Event::Wake { to }
+            | Event::Free { to }
+            | Event::Datagram { to, .. }
+            | Event::Message { to, .. }
+            | Event::Connected { to, .. }
+            | Event::Undelivered { to, .. } => *to,
+        }
+    }
 }
 
 /// The world.
@@ -69,6 +113,7 @@ pub(super) struct World {
     next: u64,
     connections: BTreeSet<(usize, usize)>,
     by_addr: BTreeMap<SocketAddr, usize>,
+    signatures: Signatures,
 }
 
 fn addr_of(index: usize) -> SocketAddr {
@@ -89,6 +134,7 @@ impl World {
             next: 0,
             connections: BTreeSet::new(),
             by_addr: (0..count).map(|index| (addr_of(index), index)).collect(),
+            signatures: Signatures::default(),
         };
         for index in 0..count {
             let node = world.boot(index, 1);
@@ -104,8 +150,20 @@ impl World {
         let identity = Identity::at_boot(id, boots);
         let config = GossipConfig::default();
         let gossip = Gossip::new(config, identity, self.rng.random(), self.now());
-        let replica = Replica::new(writer, Box::new(signer), Arc::new(HashVerifier));
-        SimNode { id, gossip, replica, boots, alive: true, side: 0, slow_us: 0, wake_at: u64::MAX }
+        let (signer, verifier) = self.signatures.counted(signer);
+        let replica = Replica::new(writer, signer, verifier);
+        SimNode {
+            id,
+            gossip,
+            replica,
+            boots,
+            alive: true,
+            side: 0,
+            slow_us: 0,
+            wake_at: u64::MAX,
+            busy_until: 0,
+            waiting: VecDeque::new(),
+        }
     }
 
     fn now(&self) -> Now {
@@ -170,7 +228,7 @@ impl World {
             }
             let event = entry.remove();
             self.now_us = at;
-            self.perform(event);
+            self.take(event);
         }
         self.now_us = until_us;
     }
@@ -188,15 +246,35 @@ impl World {
         (self.now_us - started) as f64 / 1e6
     }
 
+    /// A node that computes takes an event afterwards, in the order of arrival.
+    fn take(&mut self, event: Event) {
+        let to = event.to();
+        let node = &mut self.nodes[to];
+        let event = match event {
+            Event::Free { .. } => node.waiting.pop_front(),
+            event if node.busy_until > self.now_us || !node.waiting.is_empty() => {
+                node.waiting.push_back(event);
+                let is_first = node.waiting.len() == 1;
+                if is_first {
+                    self.push(self.nodes[to].busy_until, Event::Free { to });
+                }
+                return;
+            }
+            event => Some(event),
+        };
+        if let Some(event) = event {
+            self.perform(event);
+        }
+        let node = &self.nodes[to];
+        if !node.waiting.is_empty() {
+            self.push(node.busy_until.max(self.now_us), Event::Free { to });
+        }
+    }
+
     fn perform(&mut self, event: Event) {
         let now = self.now();
-        let to = match &event {
-            Event::Wake { to }
-            | Event::Datagram { to, .. }
-            | Event::Message { to, .. }
-            | Event::Connected { to, .. }
-            | Event::Undelivered { to, .. } => *to,
-        };
+        let to = event.to();
+        let meter = self.signatures.meter();
         let peer = match &event {
             Event::Message { from, .. } => Some(*from),
             Event::Datagram { peer, .. } => Some(*peer),
@@ -223,11 +301,50 @@ impl World {
                 node.gossip.handle_connected(now, id, addr);
             }
             (Event::Undelivered { peer, .. }, _) => node.gossip.handle_unreachable(now, peer),
+            (Event::Free { .. }, _) => unreachable!("it only lets another one in"),
             (Event::Datagram { .. } | Event::Message { .. } | Event::Connected { .. }, None) => {
                 unreachable!("these events name a peer")
             }
         }
-        self.drain(to);
+        self.work(to, &meter);
+    }
+
+    /// A node has computed what was spent since then, and sends what came of it afterwards.
+    fn work(&mut self, index: usize, meter: &Meter) {
+        let began = self.now_us;
+        self.now_us += self.signatures.spent_us(meter);
+        self.nodes[index].busy_until = self.now_us;
+        self.drain(index);
+        self.now_us = began;
+    }
+
+    /// From now on what a node computes takes its time, and signatures cost this.
+    pub(super) fn charge(&mut self, cost: SigningCost) {
+        self.signatures.charge(cost);
+    }
+
+    /// A node changes as many records as that, at once.
+    pub(super) fn change(&mut self, index: usize, count: u16) {
+        let (now, meter) = (self.now(), self.signatures.meter());
+        let node = &mut self.nodes[index];
+        let content = "x".repeat(CHANGE_BYTES);
+        for number in 0..count {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&(index as u64).to_be_bytes());
+            id[8..10].copy_from_slice(&number.to_be_bytes());
+            let key = RecordKey { kind: Kind::CONFIG, id };
+            node.replica.edit(key, Facet::TEMPLATE, &content, 0);
+        }
+        let changed = node.replica.drain_changed();
+        node.gossip.on_changed(now, &changed);
+        self.work(index, &meter);
+    }
+
+    /// Do all nodes have the same records?
+    pub(super) fn all_equal(&self) -> bool {
+        let mut digests = self.nodes.iter().map(|node| node.replica.digest());
+        let first = digests.next();
+        digests.all(|digest| Some(digest) == first)
     }
 
     /// Performs the outputs of a machine, and makes sure that it is woken in time.
@@ -260,61 +377,5 @@ impl World {
     fn push(&mut self, at_us: u64, event: Event) {
         self.queue.insert((at_us, self.next), event);
         self.next += 1;
-    }
-
-    fn one_way_us(&mut self, from: usize, to: usize) -> u64 {
-        self.rng.random_range(DELAY_US) + self.nodes[from].slow_us + self.nodes[to].slow_us
-    }
-
-    fn reachable(&self, from: usize, to: usize) -> bool {
-        self.nodes[to].alive && self.nodes[from].side == self.nodes[to].side
-    }
-
-    fn send_datagram(&mut self, from: usize, addr: SocketAddr, bytes: Vec<u8>) {
-        let Some(to) = self.by_addr.get(&addr).copied() else { return };
-        if self.rng.random_range(0..1_000) < self.loss.loss || !self.reachable(from, to) {
-            return;
-        }
-        let at = self.now_us + self.one_way_us(from, to);
-        self.push(at, Event::Datagram { to, peer: from, bytes });
-    }
-
-    /// The time of a trip that is repeated every 200 ms until it is not lost.
-    fn reliable_trip_us(&mut self, from: usize, to: usize) -> u64 {
-        let mut trip = self.one_way_us(from, to);
-        while self.rng.random_range(0..1_000) < self.loss.loss {
-            trip += 200_000;
-        }
-        trip
-    }
-
-    fn connect(&mut self, from: usize, addr: SocketAddr) {
-        let Some(to) = self.by_addr.get(&addr).copied() else { return };
-        if !self.reachable(from, to) {
-            return;
-        }
-        self.handshake(from, to);
-    }
-
-    /// A trip there and one back: then both have the connection.
-    fn handshake(&mut self, from: usize, to: usize) {
-        let there = self.now_us + self.reliable_trip_us(from, to);
-        let back = there + self.reliable_trip_us(to, from);
-        self.connections.insert((from.min(to), from.max(to)));
-        self.push(back, Event::Connected { to: from, peer: to });
-        self.push(back, Event::Connected { to, peer: from });
-    }
-
-    fn send_message(&mut self, from: usize, id: NodeId, addr: SocketAddr, bytes: Vec<u8>) {
-        let to = self.by_addr.get(&addr).copied().filter(|to| self.reachable(from, *to));
-        let Some(to) = to else {
-            self.push(self.now_us + GIVE_UP_US, Event::Undelivered { to: from, peer: id });
-            return;
-        };
-        if !self.connections.contains(&(from.min(to), from.max(to))) {
-            self.handshake(from, to);
-        }
-        let at = self.now_us + 3 * self.reliable_trip_us(from, to);
-        self.push(at, Event::Message { to, from, bytes });
     }
 }

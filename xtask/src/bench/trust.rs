@@ -1,5 +1,6 @@
 //! `bench trust`: how long joining by a token takes, and what a fleet notices of wrong tokens and of
-//! datagrams that no member sent, and how soon a container on another node has read a new secret.
+//! datagrams that no member sent, how soon a container on another node has read a new secret, and what
+//! signatures cost in the simulator.
 //!
 //! Three agents of the release build on loopback, without a lab: a lab is joined already. The flood
 //! comes from a program of its own (`node/agent/examples/join_flood.rs`), from sixteen addresses.
@@ -9,9 +10,9 @@ use super::process::rss_mib;
 use super::{junk, secret_ready};
 use crate::fleet::program;
 use crate::fleet::view::ready_nodes;
-use crate::{http, repo, step::succeed};
+use crate::{chaos, http, repo, step::succeed};
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -26,6 +27,9 @@ const LIMITS: Limits = &[
     ("flooded_rss_mib", Limit::AtMost(8.0)),
     ("junk_cpu_percent", Limit::AtMost(10.0)),
     ("junk_rss_mib", Limit::AtMost(1.0)),
+    ("spread_unsigned_s", Limit::AtMost(5.0)),
+    ("spread_signed_s", Limit::AtMost(5.5)),
+    ("signing_adds_percent", Limit::AtMost(10.0)),
     ("secret_ready_ms", Limit::AtMost(300.0)),
     ("secret_ready_worst_ms", Limit::AtMost(1_000.0)),
 ];
@@ -65,7 +69,20 @@ pub fn measure() -> Result<Figures> {
     creates(&machines, &flood, &mut figures)?;
     junk(&machines, &mut figures)?;
     secret_ready::measure(&machines.edgectl, &mut figures)?;
+    signing(&mut figures)?;
     Ok(figures)
+}
+
+/// What signatures add to the spreading of 1,000 changes on 50 nodes, in the simulator.
+fn signing(figures: &mut Figures) -> Result<()> {
+    let said =
+        chaos::release().args(["signing", "--json"]).output().context("cannot start cargo")?;
+    ensure!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let all: Map<String, Value> = serde_json::from_slice(&said.stdout)?;
+    for name in ["spread_unsigned_s", "spread_signed_s", "signing_adds_percent"] {
+        figures.note(name, all.get(name).and_then(Value::as_f64).context("a figure is missing")?);
+    }
+    Ok(())
 }
 
 fn joins(machines: &mut Machines, figures: &mut Figures) -> Result<()> {
