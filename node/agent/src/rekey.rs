@@ -111,6 +111,21 @@ pub fn rekey(data_dir: &Path, running: RunningTasks) -> Result<Rekeyed, NotRekey
     Ok(Rekeyed { before, after, aside })
 }
 
+/// Files of earlier identities of this machine. Nobody seals them: whoever changed the key may want to go back.
+pub fn kept_aside(data_dir: &Path) -> Vec<PathBuf> {
+    let old = format!("{FLEET_KEY_FILE}.old");
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let mut of = [FLEET_KEY_FILE, STORE_FILE, NODE_KEY_FILE].iter();
+        let of = of.any(|of| name.strip_prefix(of).is_some_and(|rest| rest.starts_with('.')));
+        of && name != old && name != format!("{STORE_FILE}.new")
+    };
+    let files = fs::read_dir(data_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = files.filter(is_one).collect();
+    found.sort();
+    found
+}
+
 /// The tasks that run.
 fn tasks(runs: &Path) -> usize {
     let dirs = fs::read_dir(runs).into_iter().flatten().flatten();
@@ -149,6 +164,9 @@ mod tests {
         assert!(done.aside.iter().all(|path| path.exists()));
         assert!(!dir.path().join(FLEET_KEY_FILE).exists(), "it needs a token to come back");
         assert!(dir.path().join("volumes/db").exists());
+        let mut aside = done.aside;
+        aside.sort();
+        assert_eq!(kept_aside(dir.path()), aside);
     }
 
     #[test]

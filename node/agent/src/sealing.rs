@@ -14,6 +14,7 @@ use super::identity::NodeKey;
 use super::shared::Shared;
 use crate::config::Config;
 use crate::lock::{Keyring, UnlockKey};
+use crate::rekey::kept_aside;
 use crate::store::{Sealing, StoreWriter};
 
 /// Does what the records tell.
@@ -42,7 +43,15 @@ pub(super) fn take(shared: &Shared, store: &StoreWriter, news: FleetKeyNews, nod
 /// The store was rewritten, or was not.
 pub(super) fn resealed(shared: &Shared, done: Result<Sealing, String>) {
     match done {
-        Ok(Sealing::Sealed) => tracing::info!("what this node keeps on its disk is sealed"),
+        Ok(Sealing::Sealed) => {
+            tracing::info!("what this node keeps on its disk is sealed");
+            for path in kept_aside(&shared.config.data_dir) {
+                let path = path.display();
+                tracing::warn!(
+                    "{path}, of an earlier key of this machine, is not sealed; to mend it: rm {path}"
+                );
+            }
+        }
         Ok(Sealing::Open) => match shared.keyring().unseal() {
             Ok(()) => tracing::info!("the store of this node is not sealed any more"),
             Err(error) => tracing::error!("the keys of this node are still sealed: {error}"),

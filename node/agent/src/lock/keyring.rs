@@ -86,12 +86,19 @@ impl Keyring {
 
     /// Keeps another key of the fleet. Of keys in files, the one before is kept beside it.
     pub fn replace_fleet_key(&mut self, key: &FleetKey) -> Result<(), KeyringError> {
-        let Some(sealed) = &mut self.sealed else {
+        let Some(sealed) = &self.sealed else {
             return Ok(identity::replace_fleet_key(&self.data_dir, key)?);
         };
-        let keys = KeptKeys { fleet: Some(*key.bytes()), ..sealed.keys.clone() };
-        sealed.set_keys(keys);
-        Ok(sealed.write()?)
+        let mut changed = sealed.clone();
+        changed.set_keys(KeptKeys { fleet: Some(*key.bytes()), ..sealed.keys.clone() });
+        self.keep(changed)
+    }
+
+    /// What cannot be written is not believed to be there.
+    fn keep(&mut self, changed: Unlocked) -> Result<(), KeyringError> {
+        changed.write()?;
+        self.sealed = Some(changed);
+        Ok(())
     }
 
     /// Seals them, or lets another unlock key open them. What is returned is to seal the store from now
@@ -122,9 +129,9 @@ impl Keyring {
     }
 
     fn set_slot(&mut self, kind: SlotKind, key: &UnlockKey) -> Result<(), KeyringError> {
-        let Some(sealed) = &mut self.sealed else { return Ok(()) };
-        if sealed.set_slot(kind, key) {
-            sealed.write()?;
+        let Some(mut changed) = self.sealed.clone() else { return Ok(()) };
+        if changed.set_slot(kind, key) {
+            self.keep(changed)?;
         }
         Ok(())
     }
@@ -156,10 +163,16 @@ impl Keyring {
     /// Sealed keys are kept nowhere else. A file that cannot be removed now is tried again at the next
     /// start.
     fn remove_files(&self) {
-        let old = format!("{FLEET_KEY_FILE}.old");
-        for name in [NODE_KEY_FILE, FLEET_KEY_FILE, &old] {
-            let path = self.data_dir.join(name);
-            match std::fs::remove_file(&path) {
+        let files = [NODE_KEY_FILE, FLEET_KEY_FILE].map(|name| self.data_dir.join(name));
+        let [node, fleet] = &files;
+        // Also what an interrupted write has left.
+        let others = [
+            fleet.with_extension("key.old"),
+            fleet.with_extension("new"),
+            node.with_extension("new"),
+        ];
+        for path in files.iter().chain(&others) {
+            match std::fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     tracing::error!("{} is not sealed: {error}", path.display());
                 }
@@ -239,9 +252,31 @@ mod tests {
         let secret = std::fs::read(dir.path().join(NODE_KEY_FILE)).expect("a key");
         let unlock = UnlockKey::from_bytes([1; 32]);
         keyring.seal(&unlock).expect("sealed");
-        std::fs::write(dir.path().join(NODE_KEY_FILE), secret).expect("written");
+        let names = [NODE_KEY_FILE, "node.new", "fleet.new", "fleet.key.old"];
+        for name in names {
+            std::fs::write(dir.path().join(name), &secret).expect("written");
+        }
         let locked = Locked::look(dir.path()).expect("readable").expect("sealed");
         Keyring::open(dir.path(), locked.open(&unlock)).expect("a keyring");
-        assert!(!dir.path().join(NODE_KEY_FILE).exists());
+        assert!(!names.iter().any(|name| dir.path().join(name).exists()));
+    }
+
+    #[test]
+    fn an_unlock_key_that_could_not_be_written_is_written_the_next_time() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut keyring = Keyring::open(dir.path(), None).expect("a keyring");
+        let keys = [1, 2].map(|byte| UnlockKey::from_bytes([byte; 32]));
+        keyring.seal(&keys[0]).expect("sealed");
+        // A folder is in the way of the file that would take the place of the other one.
+        let in_the_way = dir.path().join("keys.new");
+        std::fs::create_dir(&in_the_way).expect("made");
+        assert!(keyring.seal(&keys[1]).is_err());
+        assert!(keyring.replace_fleet_key(&FleetKey::from_bytes([9; 32])).is_err());
+        std::fs::remove_dir(&in_the_way).expect("removed");
+        keyring.seal(&keys[1]).expect("sealed");
+        let locked = Locked::look(dir.path()).expect("readable").expect("sealed");
+        let unlocked = locked.open(&keys[1]).expect("by the new key");
+        assert_eq!(unlocked.keys.fleet, None, "a failed replacement is not kept by another one");
+        assert!(locked.open(&keys[0]).is_none());
     }
 }

@@ -94,6 +94,7 @@ pub struct Locked {
 }
 
 /// Sealed keys that were opened.
+#[derive(Clone)]
 pub struct Unlocked {
     locked: Locked,
     master: ContentKey,
