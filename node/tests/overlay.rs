@@ -5,8 +5,6 @@
 mod blue_green;
 #[path = "overlay/interfaces.rs"]
 mod interfaces;
-#[path = "overlay/own_users.rs"]
-mod own_users;
 #[path = "lab/test_lab.rs"]
 mod test_lab;
 
@@ -150,7 +148,6 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
     let before = shop.attempts("web");
     check_taken_port(&shop);
     check_picked_ports(&shop);
-    own_users::check(&shop);
 
     // Without agents everything goes on.
     for node in 1..=3 {

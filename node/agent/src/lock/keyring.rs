@@ -109,7 +109,9 @@ impl Keyring {
             self.set_slot(SlotKind::UnlockKey, unlock)?;
             return Ok(self.store_key().filter(|_| was_unsealing));
         }
-        let fleet = match self.data_dir.join(FLEET_KEY_FILE).exists() {
+        let kept = self.data_dir.join(FLEET_KEY_FILE);
+        let kept = kept.try_exists().map_err(|error| IdentityError::File { path: kept, error })?;
+        let fleet = match kept {
             true => Some(*identity::fleet_key(&self.data_dir)?.bytes()),
             false => None,
         };

@@ -35,11 +35,13 @@ pub(super) fn rewrite<'a>(
     let written = write(&fresh, meta, key, rows).map_err(|error| error.to_string());
     let moved = written.and_then(|database| {
         restrict(&fresh);
-        let sync = || {
-            std::fs::rename(&fresh, path)?;
-            File::open(path.parent().expect("the store lies in the data directory"))?.sync_all()
-        };
-        sync().map(|()| database).map_err(|error| error.to_string())
+        std::fs::rename(&fresh, path).map_err(|error| error.to_string())?;
+        let dir = path.parent().expect("the store lies in the data directory");
+        if let Err(error) = File::open(dir).and_then(|dir| dir.sync_all()) {
+            // The other file has no name any more: what is written to it would be lost.
+            tracing::warn!("the new store may have the old name again after a power cut: {error}");
+        }
+        Ok(database)
     });
     if moved.is_err() {
         // A rest of it is overwritten by the next attempt.

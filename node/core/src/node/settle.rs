@@ -84,7 +84,8 @@ impl Node {
             self.outbox.push(Action::TakeFleetKey(offer));
         }
         if let Some(news) = self.unlock_keys.take_due(&self.replica) {
-            self.outbox.push(Action::Seal(news));
+            // Sealed by a key that a power cut takes away, nobody could open it.
+            self.outbox.push_held(Action::Seal(news));
         }
         self.outbox.flush(&self.replica);
         self.settle_again_at = if self.is_unfinished() { now } else { Now::NEVER };

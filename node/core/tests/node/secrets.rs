@@ -163,6 +163,23 @@ fn a_disk_is_sealed_by_the_newest_unlock_key_and_by_none_only_where_one_was_remo
 }
 
 #[test]
+fn a_disk_is_sealed_by_no_key_that_a_power_cut_would_take_away() {
+    let mut pair = Pair::joined();
+    let me = pair.hosts[0].node.public_key().expect("it described itself");
+    let host = &mut pair.hosts[0];
+    host.disk_answers = false;
+    let keys = wrapped(&[me]);
+    let edit = Box::new(Edit::SetUnlockKey(FleetKeyFact::of(&[7; 32]), keys));
+    host.feed(Input::Edit { ticket: 0, edit });
+    assert!(host.sealing.is_empty(), "the key is on no disk yet");
+    host.disk_answers = true;
+    for seq in std::mem::take(&mut host.unanswered) {
+        host.feed(Input::Persisted { seq });
+    }
+    assert_eq!(host.sealing.len(), 1);
+}
+
+#[test]
 fn two_keepers_get_the_key_and_nothing_is_written_when_nothing_changes() {
     let mut pair = Pair::joined();
     let id = secret(&mut pair.hosts[0], "key");
