@@ -176,10 +176,15 @@ mod tests {
         let before = keyring.node().node();
         keyring.seal(&UnlockKey::from_bytes([1; 32])).expect("sealed");
         drop(Store::open(dir.path(), keyring.store_key()).expect("a sealed store"));
+        let waiting = Locked::look(dir.path()).expect("readable").expect("sealed");
         let done = rekey(dir.path(), RunningTasks::Refuse).expect("rekeyed");
         assert_eq!(done.before, before);
         assert_eq!(done.aside.len(), 2, "{:?}", done.aside);
         assert!(Locked::look(dir.path()).expect("readable").is_none());
+        assert!(
+            waiting.open(&UnlockKey::from_bytes([1; 32])).is_none(),
+            "an agent that still waits"
+        );
         assert_eq!(NodeKey::load_or_create(dir.path()).expect("a key").node(), done.after);
     }
 

@@ -128,8 +128,11 @@ impl Locked {
         self.file.node
     }
 
-    /// Opens them; `None`: the key is another one.
+    /// Opens them; `None`: the key is another one, or the file is gone, because the machine got another
+    /// identity meanwhile.
     pub fn open(&self, key: &UnlockKey) -> Option<Unlocked> {
+        let data_dir = self.path.parent()?;
+        Locked::look(data_dir).ok().flatten().filter(|now| now.file.node == self.file.node)?;
         let opened = self.file.slots.iter().find_map(|slot| {
             let context = slot_context(self.file.node, slot.opened_by);
             open(key.bytes(), &context, &slot.sealed)
